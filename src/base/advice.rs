@@ -79,6 +79,8 @@ pub enum Step {
     SignIn,
     /// Have a machine of Colab assigned.
     AssignMachine,
+    /// See which machines Colab has assigned, and give one back.
+    ListMachines,
     /// Retry after this many seconds.
     Retry {
         after_sec: u64,

@@ -38,6 +38,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
              the notebook prints now, and run `smart-colab connect` with that; if it is, run the notebook's start cell again.",
         Step::ConnectBack { place } => return format!("Run `smart-colab connect` with the line of {place} to go back there.").into(),
         Step::AssignMachine => "Run `smart-colab colab up`, which has a new one assigned and connects to it.",
+        Step::ListMachines => "`smart-colab colab list` shows the machines that are assigned, and `smart-colab colab down NAME` gives one back.",
         Step::SignIn => "Sign in once: with Google's own tool, `gcloud auth application-default login --scopes=openid,\
              https://www.googleapis.com/auth/cloud-platform,https://www.googleapis.com/auth/userinfo.email,https://www.googleapis.com/auth/colaboratory`, or \
              with a client of your own, `smart-colab colab login --client FILE`.",

@@ -49,6 +49,9 @@ pub enum ColabError {
         status: u16,
         said: String,
     },
+    /// An assignment that may have been made.
+    #[error(transparent)]
+    Unanswered(Box<Self>),
     #[error("Colab answered in an unknown form: {0}")]
     Odd(String),
     #[error("{path}: {why}")]
@@ -125,6 +128,7 @@ impl Fault for ColabError {
             Self::Unreachable(..) => "connection_failed",
             Self::TimedOut(_) => "timed_out",
             Self::Refused { .. } => "refused",
+            Self::Unanswered(error) => error.code(),
             Self::Odd(_) => "unexpected_reply",
             Self::Disk { .. } => "disk",
             Self::Gone(_) => "machine_gone",
@@ -133,6 +137,7 @@ impl Fault for ColabError {
         }
     }
 
+    /// An assignment that may have been made is no call to repeat without a look.
     fn is_retryable(&self) -> bool {
         matches!(
             self,
@@ -164,7 +169,8 @@ impl Fault for ColabError {
             Self::Refused { .. } | Self::Odd(_) => "Try again; if it stays, Colab has changed: report it with this text.".into(),
             Self::Disk { .. } => "Make the folder writable. Then list the machines before you repeat anything: one may be assigned.".into(),
             Self::Gone(_) => Advice::from("Its files and variables are lost. ") + Step::AssignMachine + " Then run the setup again.",
-            Self::Unknown(_) => Advice::from("It was given back, or assigned from another computer. ") + Step::AssignMachine,
+            Self::Unknown(_) => Advice::from("It was given back, or its name is another one. ") + Step::ListMachines,
+            Self::Unanswered(_) => Advice::from("A machine may have been assigned nevertheless, and costs compute units then: look before you ask again. ") + Step::ListMachines,
             Self::Which(_) => "Name it, or give all of them back. Nothing was done.".into(),
         }
     }

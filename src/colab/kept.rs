@@ -36,9 +36,12 @@ pub struct Kept {
     /// Compute units an hour that the account's other machines cost, if its own cost has a limit.
     #[serde(default)]
     pub others_rate: f64,
-    /// Compute units an hour that it costs, once Colab has said so.
+    /// Compute units an hour that it is reckoned with, once Colab has named a rate.
     #[serde(default)]
     pub rate: Option<f64>,
+    /// Whether the account's rate has risen since it was asked for: until then `rate` is that of all its machines, and may not have this one in it.
+    #[serde(default)]
+    pub is_rate_own: bool,
 }
 
 impl Kept {
@@ -53,6 +56,7 @@ impl Kept {
             limits,
             others_rate: 0.0,
             rate: None,
+            is_rate_own: false,
         }
     }
 
@@ -64,7 +68,21 @@ impl Kept {
 
     /// Whether its cost has a limit and is not known yet.
     pub(super) fn lacks_rate(&self) -> bool {
-        self.limits.units.is_some() && self.rate.is_none()
+        self.limits.units.is_some() && !self.is_rate_own
+    }
+
+    /// Notes what all of the account's machines cost an hour now, and returns whether that changes anything. Colab may report it late.
+    pub(super) fn learn_rate(&mut self, all: f64) -> bool {
+        let own = all - self.others_rate;
+        let (rate, is_own) = match own > 0.0 {
+            true => (Some(own), true),
+            // Others may have ended since: better too much than too little.
+            false if all > 0.0 => (Some(all), false),
+            false => (self.rate, false),
+        };
+        let is_new = (rate, is_own) != (self.rate, self.is_rate_own);
+        (self.rate, self.is_rate_own) = (rate, is_own);
+        is_new
     }
 
     /// When it is to end by its limits, as far as they are known.
@@ -127,5 +145,30 @@ mod tests {
         kept.limits = limits(None, Some(0.5));
         kept.rate = Some(0.0);
         assert_eq!(minutes(&kept), None, "it costs nothing");
+    }
+
+    #[test]
+    fn a_rate_is_the_machines_own_once_the_accounts_has_risen() {
+        let limits = Limits {
+            hours: None,
+            units: Some(5.37),
+        };
+        let mut kept = Kept::new(Wanted::default(), Google::default(), limits);
+        kept.others_rate = 1.18;
+        for (all, rate, is_own) in [
+            (0.0, None, false),
+            // The others' alone, so far as can be seen; or its own, and they have ended.
+            (1.18, Some(1.18), false),
+            (0.5, Some(0.5), false),
+            (0.0, Some(0.5), false),
+            (6.55, Some(5.37), true),
+        ] {
+            assert!(kept.lacks_rate(), "{all}");
+            let before = kept.rate;
+            assert_eq!(kept.learn_rate(all), before != rate, "{all}");
+            assert_eq!(kept.rate.map(|rate| (rate * 100.0).round() / 100.0), rate);
+            assert_eq!(kept.is_rate_own, is_own, "{all}");
+        }
+        assert!(!kept.lacks_rate());
     }
 }

@@ -60,9 +60,10 @@ impl Machines {
                 Ok(machine)
             }
             Err(error) => {
-                if !error.may_have_arrived() {
-                    self.forget(&kept)?;
+                if error.may_have_arrived() {
+                    return Err(ColabError::Unanswered(Box::new(error)));
                 }
+                self.forget(&kept)?;
                 Err(error)
             }
         }
@@ -75,11 +76,7 @@ impl Machines {
         }
         match plane.quota().await {
             Ok(quota) => {
-                let all = quota.hourly_rate.unwrap_or_default();
-                // Others may have ended since: better too much than too little.
-                let own = Some(all - kept.others_rate).filter(|own| *own > 0.0);
-                kept.rate = own.or(Some(all)).filter(|rate| *rate > 0.0);
-                if kept.rate.is_some()
+                if kept.learn_rate(quota.hourly_rate.unwrap_or_default())
                     && let Err(error) = self.write(kept)
                 {
                     tracing::warn!(%error, "what a machine costs could not be written down");
@@ -132,8 +129,8 @@ impl Machines {
         Ok(Some(machine.endpoint))
     }
 
-    /// Returns the account's machines, each with its record if it was assigned from here; those that were asked for by the other API too. What is
-    /// recorded of others is forgotten when they are too old to live.
+    /// Returns the account's machines, each with its record if it was assigned from here; those that were asked for by the other API too, also
+    /// while that does not answer. What is recorded of others is forgotten when they are too old to live.
     ///
     /// # Errors
     /// [`ColabError`]; then nothing was forgotten.
@@ -175,10 +172,21 @@ impl Machines {
                     Some(name) => plane.reach(name).await,
                     None => plane.find(&kept.wanted, &kept.key).await,
                 };
-                Ok(found.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "a machine that was asked for by the other API is not known");
-                    None
-                }))
+                match (found, name) {
+                    (Ok(found), _) => Ok(found),
+                    (Err(_), _) if kept.is_old() => Ok(None),
+                    // It is there as far as is known.
+                    (Err(error), Some(name)) => {
+                        tracing::warn!(machine = name, %error, "the API that a machine was asked for by does not answer");
+                        Ok(Some(Machine {
+                            endpoint: name.clone(),
+                            accelerator: kept.wanted.accelerator.clone(),
+                            high_ram: kept.wanted.high_ram,
+                            proxy: None,
+                        }))
+                    }
+                    (Err(error), None) => Err(error),
+                }
             }
         }
     }

@@ -34,6 +34,8 @@ const POLL_INTERVAL: Duration = Duration::from_secs(5);
 const RATE_INTERVAL: Duration = Duration::from_secs(300);
 /// After Colab did not take a machine back.
 const RETRY_DELAY: Duration = Duration::from_secs(15);
+/// After it has said more than once that it has no such machine.
+const MISSING_INTERVAL: Duration = Duration::from_secs(300);
 /// A machine's end is announced so long before, or in the last fifth of its life if that is shorter.
 const WARNING: SignedDuration = SignedDuration::from_mins(10);
 const WARNING_PART: i32 = 5;
@@ -63,8 +65,8 @@ enum Told {
     EndsSoon,
     /// Colab has not taken it back so far; it is asked again then.
     Late(Instant),
-    /// There is no such machine.
-    Gone,
+    /// Colab lists no such machine. A list may be wrong once: it is asked again then.
+    Missing(Instant),
 }
 
 impl Lease {
@@ -117,13 +119,15 @@ impl Lease {
         let mut pause = Duration::MAX;
         for kept in limited {
             let told = self.told.lock().get(&kept.key).copied();
-            let Some(ends_at) = kept.ends_at().filter(|_| told != Some(Told::Gone)) else {
+            let Some(ends_at) = kept.ends_at() else {
                 continue;
             };
             let left = ends_at.duration_since(Timestamp::now());
             let warning = warning(&kept, ends_at);
             pause = pause.min(match told {
-                Some(Told::Late(again)) if Instant::now() < again => again - Instant::now(),
+                Some(Told::Late(again) | Told::Missing(again)) if Instant::now() < again => {
+                    again - Instant::now()
+                }
                 _ if !left.is_positive() => self.end(&kept).await,
                 _ if left > warning => (left - warning).unsigned_abs(),
                 told => {
@@ -152,13 +156,18 @@ impl Lease {
             name: name(kept),
             at,
             limits: kept.limits,
-            work: self.unfinished(kept).iter().map(Work::from).collect(),
+            work: self
+                .unfinished(&name(kept))
+                .iter()
+                .map(Work::from)
+                .collect(),
         });
     }
 
     /// Ends a machine, and returns when to look again. What is running there ends with it; its output so far is fetched before.
     async fn end(&self, kept: &Kept) -> Duration {
         let (work, lost) = self.keep(kept).await;
+        let told = self.told.lock().get(&kept.key).copied();
         match self.machines.end(kept).await {
             Ok(Some(name)) => {
                 let limits = kept.limits;
@@ -172,11 +181,14 @@ impl Lease {
                 Duration::MAX
             }
             Ok(None) => {
-                self.tell(kept, Told::Gone);
-                Duration::MAX
+                let pause = match told {
+                    Some(Told::Missing(_)) => MISSING_INTERVAL,
+                    _ => RETRY_DELAY,
+                };
+                self.tell(kept, Told::Missing(Instant::now() + pause));
+                pause
             }
             Err(error) => {
-                let told = self.told.lock().get(&kept.key).copied();
                 self.tell(kept, Told::Late(Instant::now() + RETRY_DELAY));
                 if !matches!(told, Some(Told::Late(_))) {
                     let (name, error) = (name(kept), error.to_string());
@@ -193,10 +205,10 @@ impl Lease {
 
     /// Fetches the logs of a machine's jobs, the unfinished ones first, and returns these; and why not all were fetched.
     async fn keep(&self, kept: &Kept) -> (Vec<Work>, Option<String>) {
-        let recorded = self.unfinished(kept);
+        let recorded = self.unfinished(&name(kept));
         let work = || recorded.iter().map(Work::from).collect();
         // A machine that nothing was sent to has no executor.
-        let is_used = !self.sent(kept).is_empty();
+        let is_used = !self.sent(&name(kept)).is_empty();
         let Some(name) = kept.endpoint.as_ref().filter(|_| is_used) else {
             return (work(), None);
         };
@@ -248,19 +260,21 @@ impl Lease {
         }
     }
 
-    /// Jobs that were sent to a machine from here and are not known to have ended.
-    fn unfinished(&self, kept: &Kept) -> Vec<Record> {
-        let mut sent = self.sent(kept);
+    /// Jobs that were sent to a machine from this computer, by whichever bridge, and are not known to have ended.
+    #[must_use]
+    pub fn unfinished(&self, name: &str) -> Vec<Record> {
+        let mut sent = self.sent(name);
         sent.retain(|record| !record.state.is_some_and(JobState::is_final));
         sent
     }
 
-    fn sent(&self, kept: &Kept) -> Vec<Record> {
-        let place = format!("colab:{}", name(kept));
+    fn sent(&self, name: &str) -> Vec<Record> {
+        let place = format!("colab:{name}");
         let folder = self.data_dir.join("jobs");
         let stores = [folder.join("parts"), folder].map(Store::new);
-        let newest = stores.iter().flat_map(|store| store.newest(MAX_JOBS));
-        newest.filter(|record| record.place == place).collect()
+        // Other machines may have newer ones.
+        let all = stores.iter().flat_map(|store| store.newest(usize::MAX));
+        all.filter(|record| record.place == place).collect()
     }
 
     fn tell(&self, kept: &Kept, told: Told) {

@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, VecDeque};
 use rmcp::RoleServer;
 use rmcp::model::{
     CallToolRequestParams, ClientResult, ElicitRequest, ElicitRequestParams, ElicitResult,
-    ElicitationAction, ElicitationSchema, InputRequest, InputRequiredResult, ProtocolVersion,
-    ServerRequest,
+    ElicitationAction, ElicitationSchema, ErrorCode, InputRequest, InputRequiredResult,
+    ProtocolVersion, ServerRequest,
 };
-use rmcp::service::{PeerRequestOptions, RequestContext};
+use rmcp::service::{PeerRequestOptions, RequestContext, ServiceError};
 use serde_json::Value;
 use tokio::time::{Instant, sleep_until};
 
@@ -61,8 +61,10 @@ pub(super) struct Round {
 
 enum Answer {
     Said(ElicitationAction),
-    /// The client has failed to ask.
+    /// The client cannot ask, and says so.
     Failed,
+    /// Whatever came is no answer.
+    Unclear,
     Silent,
 }
 
@@ -129,7 +131,7 @@ impl Server {
                 let ticket = self.open.issue(&question.about);
                 return Ok(Consent::Asking(Box::new(asking(question, ticket))));
             };
-            round.answer.clone().map_or(Answer::Failed, Answer::Said)
+            round.answer.clone().map_or(Answer::Unclear, Answer::Said)
         } else {
             ask(context, call, question).await?
         };
@@ -146,6 +148,13 @@ impl Server {
                 "the question to the user was closed without an answer",
                 "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. A client without a user closes \
                  each question: there the setting SMART_COLAB_CONFIRM=model makes confirm: true enough.",
+                false,
+            )),
+            Answer::Unclear => Err(Fault::new(
+                "cancelled",
+                "the client's reply to the question for the user is no answer that can be read",
+                "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. For a client that cannot ask, \
+                 the setting SMART_COLAB_CONFIRM=model makes confirm: true enough.",
                 false,
             )),
             Answer::Silent => Err(Fault::new(
@@ -212,10 +221,10 @@ async fn ask(
         biased;
         answered = &mut handle.rx => return Ok(match answered {
             Ok(Ok(ClientResult::ElicitResult(answer))) => Answer::Said(answer.action),
-            Ok(Ok(_)) | Err(_) => Answer::Failed,
+            Ok(Ok(_)) | Err(_) => Answer::Unclear,
             Ok(Err(error)) => {
                 tracing::info!(%error, "the client failed to ask the user");
-                Answer::Failed
+                match is_unable(&error) { true => Answer::Failed, false => Answer::Unclear }
             }
         }),
         () = call.cancelled.cancelled() => (Err(RuntimeError::Cancelled.into()), "the call was cancelled"),
@@ -224,6 +233,15 @@ async fn ask(
     };
     let _ = handle.cancel(Some(reason.to_owned())).await;
     answer
+}
+
+/// Whether the client says that it has no such request. Each has an error code of its own for that.
+fn is_unable(error: &ServiceError) -> bool {
+    let ServiceError::McpError(error) = error else {
+        return false;
+    };
+    error.code == ErrorCode::METHOD_NOT_FOUND
+        || error.message.to_lowercase().contains("not support")
 }
 
 #[cfg(test)]

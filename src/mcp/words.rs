@@ -41,6 +41,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
              the notebook prints now, and call connect_colab with that; if it is, run the notebook's start cell again.",
         Step::ConnectBack { place } => return format!("Connect back to {place} with connect_colab to read it there.").into(),
         Step::AssignMachine => "Ask the user to run `smart-colab colab up` in a terminal, which has a new one assigned and connects to it.",
+        Step::ListMachines => "list_colab_runtimes shows the machines that are assigned, and unassign_colab_runtime gives one back.",
         Step::SignIn => "The user signs in once, in a terminal: with Google's own tool, `gcloud auth application-default login --scopes=openid,\
              https://www.googleapis.com/auth/cloud-platform,https://www.googleapis.com/auth/userinfo.email,https://www.googleapis.com/auth/colaboratory`, or \
              with a client of their own, `smart-colab colab login --client FILE`.",

@@ -307,6 +307,7 @@ fn steps_are_named_by_each_face() {
         Step::RunLong,
         Step::SignIn,
         Step::AssignMachine,
+        Step::ListMachines,
         Step::RunChunked,
         Step::ListJobs,
         Step::Output { job: None },

@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
 use super::{Failure, Said};
+use crate::base::advice::Advice;
+use crate::base::fault::Fault;
 use crate::colab::machines::table;
 use crate::colab::{self, ColabError, Kept, Machine, Machines, Plane, SignInFiles, Wanted};
 use crate::connection::{check_endpoint, check_timeout};
@@ -184,13 +186,76 @@ impl Desk {
             (None, _) if all => ours,
             (None, _) => return Err(ColabError::Which(ours).into()),
         };
-        for endpoint in &ending {
-            self.machines.unassign(&*self.plane, endpoint).await?;
+        let (mut given_back, mut failed) = (Vec::new(), Vec::new());
+        for name in ending {
+            match self.machines.unassign(&*self.plane, &name).await {
+                Ok(()) => given_back.push(name),
+                Err(error) => failed.push((name, error)),
+            }
+        }
+        if let Some(error) = NotGivenBack::of(&given_back, failed) {
+            return Err(Failure {
+                facts: json!({"given_back": given_back, "failed": error.names()}),
+                fault: error.into(),
+            });
         }
         Ok(Said {
-            text: format!("Given back: {}.", ending.join(", ")),
-            facts: json!({"given_back": ending}),
+            text: format!("Given back: {}.", given_back.join(", ")),
+            facts: json!({"given_back": given_back}),
         })
+    }
+}
+
+/// Machines that are still assigned, each with its reason.
+#[derive(Debug, thiserror::Error)]
+#[error("not given back: {}{}", reasons(.failed), also(.given_back))]
+struct NotGivenBack {
+    failed: Vec<(String, ColabError)>,
+    /// The first reason.
+    first: ColabError,
+    given_back: Vec<String>,
+}
+
+impl NotGivenBack {
+    /// None if nothing failed.
+    fn of(given_back: &[String], failed: Vec<(String, ColabError)>) -> Option<Self> {
+        Some(Self {
+            first: failed.first()?.1.clone(),
+            failed,
+            given_back: given_back.to_owned(),
+        })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.failed.iter().map(|(name, _)| &**name).collect()
+    }
+}
+
+fn reasons(failed: &[(String, ColabError)]) -> String {
+    let reasons: Vec<String> = (failed.iter())
+        .map(|(name, error)| format!("{name} ({error})"))
+        .collect();
+    reasons.join(", ")
+}
+
+fn also(given_back: &[String]) -> String {
+    match given_back.is_empty() {
+        true => String::new(),
+        false => format!("; given back: {}", given_back.join(", ")),
+    }
+}
+
+impl Fault for NotGivenBack {
+    fn code(&self) -> &str {
+        self.first.code()
+    }
+
+    fn is_retryable(&self) -> bool {
+        self.first.is_retryable()
+    }
+
+    fn remedy(&self) -> Advice {
+        Advice::from("It costs compute units until it is given back. ") + self.first.remedy()
     }
 }
 

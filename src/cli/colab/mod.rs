@@ -1,8 +1,10 @@
 //! `smart-colab colab`: the Google account, and machines that Colab assigns to it.
 //!
-//! - here: the commands, and the sign-in; `desk`: what they do with machines; `selftest`: all of it with a real account, as a report.
+//! - here: the commands, and the sign-in; `desk`: what they do with machines; `selftest`: all of it with a real account, as a report;
+//!   `not_passed`: why it did not pass.
 
 mod desk;
+mod not_passed;
 mod selftest;
 
 use std::io::{self, Write};
@@ -108,7 +110,18 @@ struct Form {
 }
 
 /// Why a command failed.
-type Failure = Box<dyn Fault + Send + Sync>;
+struct Failure {
+    fault: Box<dyn Fault + Send + Sync>,
+    /// What was done nevertheless, for a program.
+    facts: Value,
+}
+
+impl<E: Fault + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let (fault, facts) = (error.into(), json!({}));
+        Self { fault, facts }
+    }
+}
 
 /// What a command has to say.
 struct Said {
@@ -138,13 +151,19 @@ pub(super) async fn run(args: ColabArgs, settings: &Settings) -> ExitCode {
             (said.facts.to_string(), ExitCode::SUCCESS)
         }
         Ok(said) => (said.text, ExitCode::SUCCESS),
-        Err(error) => {
+        Err(Failure {
+            fault: error,
+            mut facts,
+        }) => {
             let hint = error.remedy().worded(words::word);
             if !is_json {
                 eprintln!("smart-colab: {error}\n{hint}");
                 return ExitCode::FAILURE;
             }
-            let facts = json!({"success": false, "code": error.code(), "error": error.to_string(), "hint": hint});
+            facts["success"] = false.into();
+            facts["code"] = error.code().into();
+            facts["error"] = error.to_string().into();
+            facts["hint"] = hint.into();
             (facts.to_string(), ExitCode::FAILURE)
         }
     };

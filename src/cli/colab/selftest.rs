@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
+use super::not_passed::NotPassed;
 use super::{Failure, Said};
-use crate::base::advice::Advice;
 use crate::base::fault::Fault;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
@@ -58,27 +58,8 @@ else:
         print('answered with', type(error).__name__)
 ";
 
-/// A step that failed, as a sentence; or nobody waits any longer.
-type Outcome<T> = Result<T, String>;
-
-/// A step did not pass.
-#[derive(Debug, thiserror::Error)]
-#[error("the selftest did not pass: {0}")]
-struct NotPassed(String);
-
-impl Fault for NotPassed {
-    fn code(&self) -> &str {
-        "selftest_failed"
-    }
-
-    fn is_retryable(&self) -> bool {
-        false
-    }
-
-    fn remedy(&self) -> Advice {
-        "If Colab behaves in another way than expected, report it with these lines: they hold no secret.".into()
-    }
-}
+/// A step that failed; or nobody waits any longer.
+type Outcome<T> = Result<T, NotPassed>;
 
 /// Walks through all of it.
 pub(super) async fn run(
@@ -96,7 +77,7 @@ pub(super) async fn run(
     let walked = walk(desk, wanted, yes, settings, &stop).await;
     match walked {
         Ok(()) => Ok("All steps passed.".to_owned().into()),
-        Err(why) => Err(NotPassed(why).into()),
+        Err(failed) => Err(failed.into()),
     }
 }
 
@@ -121,19 +102,25 @@ async fn walk(
     if !yes {
         agree(&wanted)?;
     }
-    let machine = assign(desk, wanted, stop).await?;
+    let longest = Limits {
+        hours: Some(MAX_HOURS),
+        units: None,
+    };
+    let limits = longest.and(settings.limits);
+    let machine = assign(desk, wanted, limits, stop).await?;
     let used = use_it(desk, &machine.endpoint, settings, stop).await;
     let ended = end(desk, &machine.endpoint).await;
     used.and(ended)
 }
 
 /// Has a machine assigned. An interruption waits for Colab's answer: else a machine might be there that nobody ends.
-async fn assign(desk: &Desk, wanted: Wanted, stop: &CancellationToken) -> Outcome<Machine> {
+async fn assign(
+    desk: &Desk,
+    wanted: Wanted,
+    limits: Limits,
+    stop: &CancellationToken,
+) -> Outcome<Machine> {
     let started = Instant::now();
-    let limits = Limits {
-        hours: Some(MAX_HOURS),
-        units: None,
-    };
     let (plane, machines, google) = (&desk.plane, &desk.machines, desk.google.clone());
     let mut assigning = std::pin::pin!(machines.assign(&**plane, wanted, google, limits));
     let assigned = tokio::select! {
@@ -147,7 +134,8 @@ async fn assign(desk: &Desk, wanted: Wanted, stop: &CancellationToken) -> Outcom
         let accelerator = machine.accelerator.as_deref().unwrap_or("no accelerator");
         format!("{} with {accelerator}", machine.endpoint)
     };
-    report("assign", started, assigned.as_ref().map(shown))?;
+    let line = assigned.as_ref().map(shown).map_err(NotPassed::of);
+    report("assign", started, line)?;
     assigned.map_err(said)
 }
 
@@ -161,7 +149,7 @@ async fn use_it(
     let endpoint = Endpoint::machine(name)?;
     let remote = Arc::new(Remote::at(endpoint, &settings.data_dir));
     let connection = Arc::new(Connection::through(remote, &settings.data_dir));
-    let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let folder = tempfile::tempdir()?;
     let jobs = Jobs::new(
         connection.clone(),
         folder.path().join("saved"),
@@ -182,7 +170,7 @@ async fn use_it(
         step(stop, "code", async {
             match &*code(&jobs, "x = 1\nprint(x)").await? {
                 "1" => Ok("x = 1".to_owned()),
-                other => Err(format!("it printed {other:?}")),
+                other => Err(format!("it printed {other:?}").into()),
             }
         })
         .await?;
@@ -190,9 +178,9 @@ async fn use_it(
         step(stop, "proxy token", async {
             let found = desk.plane.reach(name).await.map_err(said)?;
             let way = found.and_then(|machine| machine.proxy);
-            let way = way.ok_or("Colab gives no way to the machine")?;
-            let server = Server::behind_proxy(way.url, &way.token).map_err(said)?;
-            server.probe().await.map_err(said)?;
+            let way = way.ok_or_else(|| "Colab gives no way to the machine".to_owned())?;
+            let server = Server::behind_proxy(way.url, &way.token)?;
+            server.probe().await?;
             Ok(format!(
                 "a new one opens the machine for {} s",
                 way.expires_in.as_secs()
@@ -228,7 +216,7 @@ async fn end(desk: &Desk, name: &str) -> Outcome<()> {
             "{name} IS STILL ASSIGNED. Run `smart-colab colab down {name}`, or use \"Manage sessions\" in Colab."
         ));
     }
-    report("unassign", started, ended.as_ref().map(|()| name))?;
+    report("unassign", started, ended.map(|()| name).map_err(said))?;
     let started = Instant::now();
     let left = async {
         let listed = desk.plane.reach(name).await.map_err(said)?;
@@ -236,8 +224,8 @@ async fn end(desk: &Desk, name: &str) -> Outcome<()> {
             (None, Err(ColabError::Unknown(_))) => {
                 Ok("Colab does not list it, and no record is kept".to_owned())
             }
-            (Some(_), _) => Err("Colab still lists the machine".to_owned()),
-            (None, _) => Err("its record is still kept".to_owned()),
+            (Some(_), _) => Err("Colab still lists the machine".to_owned().into()),
+            (None, _) => Err("its record is still kept".to_owned().into()),
         }
     };
     report("nothing left", started, left.await)
@@ -251,7 +239,7 @@ async fn booted(connection: &Connection) -> Outcome<String> {
             break;
         }
         if Instant::now() > end {
-            return Err(format!("still {step} after {} s", BOOT_TIMEOUT.as_secs()));
+            return Err(format!("still {step} after {} s", BOOT_TIMEOUT.as_secs()).into());
         }
         sleep(POLL_INTERVAL).await;
     }
@@ -263,7 +251,7 @@ async fn files(connection: &Arc<Connection>, folder: &Path) -> Outcome<String> {
     const NAME: &str = "smart-colab-selftest.bin";
     let content: Vec<u8> = (0..FILE_BYTES).map(|at| (at * at % 251) as u8).collect();
     let path = folder.join(NAME);
-    std::fs::write(&path, &content).map_err(said)?;
+    std::fs::write(&path, &content)?;
     let caller = Caller::until(within(STEP_TIMEOUT));
     let notes = folder.join("notes");
     let allowed = Allowed::new(vec![folder.to_owned()], notes.clone());
@@ -281,10 +269,10 @@ async fn files(connection: &Arc<Connection>, folder: &Path) -> Outcome<String> {
         max_bytes: MAX_BYTES,
     };
     downloads.download(&request, &caller).await.map_err(said)?;
-    let back = std::fs::read(folder.join("back").join(NAME)).map_err(said)?;
+    let back = std::fs::read(folder.join("back").join(NAME))?;
     match Sha256::digest(&back) == Sha256::digest(&content) {
         true => Ok(format!("{FILE_BYTES} bytes up and down, SHA-256 equal")),
-        false => Err("the file that came back is another one".to_owned()),
+        false => Err("the file that came back is another one".to_owned().into()),
     }
 }
 
@@ -305,7 +293,7 @@ async fn code(jobs: &Jobs, code: &str) -> Outcome<String> {
         .map_err(said)?;
     let text = text_of(&view.body).trim().to_owned();
     match view.has_failed {
-        true => Err(format!("the code failed: {text}")),
+        true => Err(format!("the code failed: {text}").into()),
         false => Ok(text),
     }
 }
@@ -319,18 +307,21 @@ async fn step(
     let started = Instant::now();
     let done = tokio::select! {
         biased;
-        () = stop.cancelled() => Err("interrupted".to_owned()),
+        () = stop.cancelled() => Err(NotPassed::new("interrupted", "Run it again for the steps that are left.")),
         done = work => done,
     };
     report(name, started, done)
 }
 
 /// Prints the line of a step.
-fn report(name: &str, started: Instant, done: Result<impl Display, impl Display>) -> Outcome<()> {
+fn report(name: &str, started: Instant, done: Outcome<impl Display>) -> Outcome<()> {
     let seconds = started.elapsed().as_secs_f64();
     let (mark, said, outcome) = match done {
         Ok(said) => ("ok    ", said.to_string(), Ok(())),
-        Err(why) => ("FAILED", why.to_string(), Err(format!("{name}: {why}"))),
+        Err(NotPassed { why, remedy }) => {
+            let named = format!("{name}: {why}");
+            ("FAILED", why, Err(NotPassed { why: named, remedy }))
+        }
     };
     show(&format!("{mark} {seconds:7.1} s  {name}: {said}"));
     outcome
@@ -338,8 +329,10 @@ fn report(name: &str, started: Instant, done: Result<impl Display, impl Display>
 
 fn agree(wanted: &Wanted) -> Outcome<()> {
     if !io::stdin().is_terminal() {
-        return Err(format!(
-            "nobody was asked whether {wanted} may be assigned, which may cost compute units; --yes answers that"
+        let why = format!("nobody was asked whether {wanted} may be assigned");
+        return Err(NotPassed::new(
+            &why,
+            "It may cost compute units: run it in a terminal, which asks, or with --yes.",
         ));
     }
     eprint!(
@@ -347,10 +340,13 @@ fn agree(wanted: &Wanted) -> Outcome<()> {
     );
     let _ = io::stderr().flush();
     let mut line = String::new();
-    io::stdin().lock().read_line(&mut line).map_err(said)?;
+    io::stdin().lock().read_line(&mut line)?;
     match line.trim() {
         "y" | "Y" | "yes" => Ok(()),
-        _ => Err("nothing was assigned".to_owned()),
+        _ => Err(NotPassed::new(
+            "nothing was assigned",
+            "It was not agreed to. Run it again to go on.",
+        )),
     }
 }
 
@@ -363,6 +359,6 @@ fn within(time: Duration) -> Instant {
     Instant::now() + time
 }
 
-fn said(error: impl Display) -> String {
-    error.to_string()
+fn said(error: impl Fault) -> NotPassed {
+    NotPassed::of(&error)
 }

@@ -1,5 +1,6 @@
 //! Tools for machines that Colab assigns to the user's account.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,9 +23,12 @@ use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, Report};
 use crate::mcp::schema;
 use crate::mcp::server::Server;
+use crate::wire::session::Session;
 
 /// Left of a call's time for its answer.
 const RESERVE: Duration = Duration::from_secs(2);
+/// Jobs in a question, at most.
+const MAX_NAMED: usize = 5;
 /// For a machine to say what runs there.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(8);
 
@@ -157,13 +161,11 @@ impl Server {
             if !assigned.iter().any(|(machine, _)| machine.endpoint == name) {
                 return Err(ColabError::Unknown(name).into());
             }
-            let jobs = self.work_on(&name, &call).await;
-            if !jobs.is_empty() {
+            if let Some(work) = self.work_on(&name, &call).await {
                 let question = Question {
                     about: format!("unassign {name}"),
                     text: format!(
-                        "Give the machine {name} back to Colab? Code runs there and is ended ({}); its files and variables are lost.",
-                        jobs.join(", ")
+                        "Give the machine {name} back to Colab? {work}; its files and variables are lost."
                     ),
                     costs_units: false,
                 };
@@ -206,20 +208,45 @@ impl Server {
         Machines::new(&self.floors.data_dir)
     }
 
-    /// The work under way on a machine, each as a session and its job; none if this process is not connected to it, or it does not answer.
-    async fn work_on(&self, name: &str, call: &Call) -> Vec<String> {
-        if self.connection().place() != Some(format!("colab:{name}")) {
-            return Vec::new();
+    /// What is to be said of the work on a machine, if there may be any: by its own word where this process is connected to it, and by the records
+    /// of this computer.
+    async fn work_on(&self, name: &str, call: &Call) -> Option<String> {
+        let is_connected = self.connection().place() == Some(format!("colab:{name}"));
+        let mut sessions = Vec::new();
+        if is_connected {
+            let until = call.deadline.min(Instant::now() + LOOK_TIMEOUT);
+            if let Ok((_, checked)) = self.connection().check(until).await {
+                let works = |one: &Session| one.running_job.is_some() || one.queued_jobs > 0;
+                sessions = checked.sessions;
+                sessions.retain(works);
+                if sessions.is_empty() {
+                    return None;
+                }
+            }
         }
-        let until = call.deadline.min(Instant::now() + LOOK_TIMEOUT);
-        let Ok((_, checked)) = self.connection().check(until).await else {
-            return Vec::new();
-        };
-        let sessions = checked.sessions.into_iter();
-        let running = sessions.filter_map(|session| Some((session.running_job?, session.name)));
-        running
+        let recorded = self.floors.lease.unfinished(name).into_iter();
+        let recorded = recorded.map(|record| (record.job_id.to_string(), record.session));
+        let running = sessions.into_iter().map(|session| {
+            let job = session.running_job.unwrap_or_else(|| "a job".to_owned());
+            (job, session.name)
+        });
+        let jobs: BTreeMap<_, _> = running.chain(recorded).collect();
+        if jobs.is_empty() {
+            let unknown = "It does not say what runs there; whatever does is ended";
+            return is_connected.then(|| unknown.to_owned());
+        }
+        let named = jobs.iter().take(MAX_NAMED);
+        let named: Vec<_> = named
             .map(|(job, session)| format!("{job} in session {session}"))
-            .collect()
+            .collect();
+        let more = match jobs.len().saturating_sub(MAX_NAMED) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        let named = named.join(", ");
+        Some(format!(
+            "Code runs or waits there, as far as is known, and is ended ({named}{more})"
+        ))
     }
 
     /// Has a machine assigned, and connects to it as far as the call's time allows.

@@ -62,6 +62,30 @@ fn an_assignment_whose_answer_is_lost_makes_no_second_machine_and_none_is_forgot
 }
 
 #[test]
+fn every_machine_is_tried_to_be_given_back_and_a_lost_one_is_named() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    let names = [(); 2].map(|()| said(&colab(&home, &fake, &UP)).trim().to_owned());
+    fake.set(&json!({"unassign_fails": 1}));
+    let down = ["down", "--all"];
+    failed(
+        &colab(&home, &fake, &down),
+        &[&names[0], "given back", &names[1]],
+    );
+    assert_eq!((fake.machines().len(), recorded(&home)), (1, 1));
+    said(&colab(&home, &fake, &down));
+    let unknown = colab(&home, &fake, &["down", "none"]);
+    failed(&unknown, &["colab list"]);
+    assert!(!String::from_utf8_lossy(&unknown.stderr).contains("colab up"));
+    // An error that leaves open what was done.
+    fake.set(&json!({"assign_get": ["502"]}));
+    failed(
+        &colab(&home, &fake, &UP),
+        &["may have been assigned", "colab list", "colab down"],
+    );
+}
+
+#[test]
 fn each_command_prints_one_object_for_programs_also_when_it_fails() {
     let (home, fake) = (Home::new(), FakeColab::without_servers());
     let json = |arguments: &[&str]| -> Value {

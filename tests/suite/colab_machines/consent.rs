@@ -101,8 +101,20 @@ fn a_client_that_can_ask_asks_the_user_before_a_machine_costs_units() {
 
     assign(said("accept")).1.refused("none_free");
     assert_eq!(fake.count("POST", ASSIGN), 1);
+    for unclear in [
+        json!({"result": {"action": "reject"}}),
+        json!({"result": {"action": "Accept"}}),
+        json!({"result": {}}),
+        json!({"result": false}),
+        json!({"result": null}),
+        json!({"error": {"code": -32603, "message": "no window"}}),
+    ] {
+        let (_, refused) = assign(unclear.clone());
+        refused.refused("cancelled");
+        assert_eq!(fake.count("POST", ASSIGN), 1, "{unclear}");
+    }
     // The client cannot show it after all: the model's word is what is left.
-    let broken = json!({"error": {"code": -32603, "message": "no window"}});
+    let broken = json!({"error": {"code": -32601, "message": "unknown"}});
     assign(broken.clone()).1.refused("none_free");
     assert_eq!(fake.count("POST", ASSIGN), 2);
     let (_, unconfirmed) = asked(&mut bridge, "assign_colab_runtime", json!({}), broken);
@@ -189,6 +201,17 @@ fn a_yes_counts_once_and_for_the_call_that_was_asked_about() {
         let again = call(arguments, yes(state));
         assert_eq!(again["resultType"], "input_required", "{again}");
     }
+    for unclear in [
+        json!({}),
+        json!({"inputResponses": {}}),
+        json!({"inputResponses": {"consent": {}}}),
+        json!({"inputResponses": {"consent": false}}),
+        json!({"inputResponses": {"other": {"action": "accept"}}}),
+    ] {
+        let mut again = unclear;
+        again["requestState"] = call(json!({"confirm": true}), json!({}))["requestState"].clone();
+        Answer::of(&call(json!({"confirm": true}), again)).refused("cancelled");
+    }
     assert_eq!(fake.count("POST", ASSIGN), 0);
     let asking = call(json!({"confirm": true}), json!({}));
     let state = &asking["requestState"];
@@ -236,12 +259,25 @@ fn a_machine_on_which_code_runs_is_given_back_once_the_user_agreed() {
         question["message"].as_str().unwrap().contains(&job),
         "{question}"
     );
+    let queued = bridge.call("run_code_long", json!({"code": "1", "wait_sec": 0}));
+    let queued = queued.fact("job_id").to_owned();
+    // Another client on this computer, whose code runs elsewhere.
+    let mut other = self::bridge(&home, &fake, &[("COLAB_URL", "http://127.0.0.1:9#none")]);
+    for bridge in [&mut other, &mut bridge] {
+        let unassign = "unassign_colab_runtime";
+        let (question, declined) = asked(bridge, unassign, arguments.clone(), said("decline"));
+        declined.refused("declined");
+        let text = question["message"].as_str().unwrap();
+        assert!(text.contains(&job) && text.contains(&queued), "{text}");
+    }
     assert_eq!(fake.machines().len(), 1);
-    bridge
-        .call("interrupt_execution", json!({"job_id": job}))
-        .facts["state"]
-        .as_str()
-        .unwrap();
+    for job in [queued, job] {
+        bridge
+            .call("interrupt_execution", json!({"job_id": job}))
+            .facts["state"]
+            .as_str()
+            .unwrap();
+    }
     // Nothing runs there now.
     bridge.call("unassign_colab_runtime", arguments).succeeded();
     assert!(fake.machines().is_empty());

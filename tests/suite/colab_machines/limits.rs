@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::thread::sleep;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
@@ -98,6 +98,54 @@ fn the_next_command_gives_back_what_has_cost_as_much_as_the_user_allowed() {
     assert!(noted.contains("was given back at its limit"), "{noted}");
     assert_eq!(fake.machines().len(), 1);
     assert_eq!((recorded(&home), recorded(&other)), (0, 1));
+}
+
+#[test]
+fn a_list_without_the_machine_ends_no_limit() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    let up = ["up", "--max-hours", "1", "--no-start"];
+    said(&colab(&home, &fake, &up));
+    fake.set(&json!({"lose_list": 1, "forget": true}));
+    age(&home, 61);
+    let _bridge = Bridge::greeted(program(&home, &fake, &[]));
+    while fake.count("GET", "/tun/m/assignments") == 0 {
+        sleep(Duration::from_millis(200));
+    }
+    assert_eq!(recorded(&home), 1);
+    let end = Instant::now() + Duration::from_secs(60);
+    while recorded(&home) == 1 && Instant::now() < end {
+        sleep(Duration::from_millis(500));
+    }
+    assert_eq!(recorded(&home), 0);
+    assert!(fake.machines().is_empty());
+}
+
+#[test]
+fn a_rate_that_has_not_risen_yet_is_not_taken_for_the_machines_own() {
+    let (home, other, fake) = (Home::new(), Home::new(), FakeColab::without_servers());
+    for home in [&home, &other] {
+        sign_in(home, REFRESH_TOKEN);
+    }
+    said(&colab(&other, &fake, &["up", "--gpu", "--no-start"]));
+    fake.set(&json!({"rate": 1.18, "eligible": null}));
+    let up = ["up", "--gpu", "A100", "--max-units", "5.37", "--no-start"];
+    said(&colab(&home, &fake, &up));
+    let minutes = || {
+        let list = said(&colab(&home, &fake, &["list", "--json"]));
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let machines = list["machines"].as_array().unwrap();
+        let ours = machines.iter().find(|one| !one["ends_at"].is_null());
+        let time = |name: &str| {
+            let text = ours.unwrap()[name].as_str().unwrap();
+            text.parse::<jiff::Timestamp>().unwrap()
+        };
+        let life = time("ends_at").duration_since(time("assigned_here_at"));
+        (life.as_secs() + 1) / 60
+    };
+    assert_eq!(minutes(), 273, "all of what the account pays an hour");
+    fake.set(&json!({"rate": null}));
+    assert_eq!(minutes(), 60);
 }
 
 #[test]

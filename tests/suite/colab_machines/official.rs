@@ -76,6 +76,26 @@ fn a_machine_is_found_and_given_back_by_the_api_that_it_was_asked_for_with() {
 }
 
 #[test]
+fn a_machine_of_the_other_api_is_not_lost_while_that_does_not_answer() {
+    let (home, fake) = (Home::new(), FakeColab::without_servers());
+    sign_in(&home, REFRESH_TOKEN);
+    let name = said(&official(&home, &fake, &["up", "--no-start"]));
+    let name = name.trim();
+    let own = said(&colab(&home, &fake, &["up", "--no-start"]));
+    fake.set(&json!({"official_fails": true}));
+    let list = said(&colab(&home, &fake, &["list"]));
+    assert!(list.contains(name), "{list}");
+    let down = colab(&home, &fake, &["down", "--all", "--json"]);
+    assert!(!down.status.success());
+    let said: Value = serde_json::from_slice(&down.stdout).unwrap();
+    assert_eq!(said["success"], false);
+    assert_eq!(said["failed"], json!([name]));
+    assert_eq!(said["given_back"], json!([own.trim()]));
+    assert!(said["error"].as_str().unwrap().contains(name), "{said}");
+    assert_eq!((fake.machines().len(), recorded(&home)), (1, 1));
+}
+
+#[test]
 fn each_refusal_of_the_official_api_says_what_to_do_and_leaves_no_record() {
     let (home, fake) = (Home::new(), FakeColab::without_servers());
     sign_in(&home, REFRESH_TOKEN);

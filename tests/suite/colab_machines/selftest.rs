@@ -21,10 +21,11 @@ fn all_steps_pass_and_the_report_has_no_secret() {
     fs::write(package.join("userdata.py"), format!("{USERDATA}{get}")).unwrap();
     let (home, fake) = (Home::new(), FakeColab::over(&[server.url()], TOKEN));
     sign_in(&home, REFRESH_TOKEN);
-    failed(
-        &colab(&home, &fake, &["selftest"]),
-        &["nobody was asked", "--yes"],
-    );
+    let unasked = colab(&home, &fake, &["selftest"]);
+    failed(&unasked, &["nobody was asked", "--yes"]);
+    assert!(!String::from_utf8_lossy(&unasked.stderr).contains("report it"));
+    let signed_out = colab(&Home::new(), &fake, &["selftest"]);
+    failed(&signed_out, &["sign-in", "gcloud auth"]);
     assert_eq!(fake.count("POST", "/tun/m/assign"), 0);
     let report = said(&colab(&home, &fake, &["selftest", "--gpu", "--yes"]));
     for line in [
@@ -70,13 +71,21 @@ fn a_step_that_fails_is_named_and_the_machine_is_given_back() {
 #[cfg(unix)]
 #[test]
 fn an_interrupted_selftest_gives_its_machine_back() {
+    // The latter when its terminal is closed.
+    for signal in ["-INT", "-HUP"] {
+        interrupted_by(signal);
+    }
+}
+
+#[cfg(unix)]
+fn interrupted_by(signal: &str) {
     use std::io::{BufRead, BufReader, Read};
     use std::process::{Command, Stdio};
 
     // It boots for ever.
     let (home, fake) = (Home::new(), FakeColab::without_servers());
     sign_in(&home, REFRESH_TOKEN);
-    let mut program = super::program(&home, &fake, &[]);
+    let mut program = super::program(&home, &fake, &[("COLAB_MAX_HOURS", "0.5")]);
     program.args(["colab", "selftest", "--yes"]);
     let mut running = program.stdout(Stdio::piped()).spawn().unwrap();
     let mut stdout = BufReader::new(running.stdout.take().unwrap());
@@ -86,8 +95,9 @@ fn an_interrupted_selftest_gives_its_machine_back() {
         assert_ne!(stdout.read_line(&mut line).unwrap(), 0);
     }
     assert_eq!(fake.machines().len(), 1);
+    super::change_record(&home, |kept| assert_eq!(kept["limits"]["hours"], 0.5));
     let kill = Command::new("kill")
-        .args(["-INT", &running.id().to_string()])
+        .args([signal, &running.id().to_string()])
         .status();
     assert!(kill.unwrap().success());
     let mut rest = String::new();

@@ -125,6 +125,9 @@ fn faults_of_colabs_machines_are_worded_by_each_face() {
             said: text("a page"),
         },
         &ColabError::Odd(text("a machine without a name")),
+        &ColabError::Unanswered(Box::new(ColabError::TimedOut(text(
+            "colab.research.google.com",
+        )))),
         &ColabError::Disk {
             path: text("machines"),
             why: text("read-only file system"),

@@ -36,7 +36,9 @@ class Api(Handler):
         """Check the sign-in."""
         super().prepare()
         is_signed_in = self.is_signed_in("ACCESS_TOKEN_SCOPE_INSUFFICIENT", needs_email=False)
-        if is_signed_in and not self.state.knobs.is_allowlisted:
+        if is_signed_in and self.state.knobs.official_fails:
+            self.refuse(500, "Internal error.")
+        elif is_signed_in and not self.state.knobs.is_allowlisted:
             self.refuse(403, "Colab API has not been used in this project, or it is disabled.", "SERVICE_DISABLED")
 
     def machine(self, runtime_id: str) -> Machine | None:

@@ -52,6 +52,13 @@ class Knobs:
     sparse: bool = False
     accelerator_name: str | None = None
     boot_sec: float = 0.0
+    # So many lists show no machine, and this rate is reported in place of the machines' own.
+    lose_list: int = 0
+    rate: float | None = None
+    # So many POSTs that end a machine are refused.
+    unassign_fails: int = 0
+    # Whether the official API answers each request with 500.
+    official_fails: bool = False
     # The list of no machines.
     no_assignments: Literal["absent", "empty"] = "absent"
     keep_alive: Literal["hangs", "answers"] | int = "hangs"

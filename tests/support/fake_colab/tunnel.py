@@ -161,7 +161,8 @@ class Assignments(Tunnel):
 
     def get(self) -> None:
         """List them, each with a new proxy token."""
-        listed = [machine.assignment() for machine in self.state.machines.values()]
+        machines = [] if self.state.used("lose_list") else self.state.machines.values()
+        listed = [machine.assignment() for machine in machines]
         is_absent = not listed and self.state.knobs.no_assignments == "absent"
         self.answer({} if is_absent else {"assignments": listed})
 
@@ -177,7 +178,9 @@ class Unassign(Tunnel):
     async def post(self, endpoint: str) -> None:
         """End it."""
         machine = self.machine(endpoint)
-        if machine and self.is_form(endpoint):
+        if self.state.used("unassign_fails"):
+            self.refuse(500, "Internal error.")
+        elif machine and self.is_form(endpoint):
             await machine.end()
             self.set_status(204)
             self.finish()
@@ -211,10 +214,12 @@ class Units(Tunnel):
     def get(self) -> None:
         """Report them."""
         machines = self.state.machines.values()
-        eligible = self.state.knobs.eligible
+        eligible, rate = self.state.knobs.eligible, self.state.knobs.rate
+        if rate is None:
+            rate = sum(RATES.get(machine.accelerator, 1.0) for machine in machines)
         reply: dict[str, Any] = {
             "currentBalance": self.state.knobs.balance,
-            "consumptionRateHourly": sum(RATES.get(machine.accelerator, 1.0) for machine in machines),
+            "consumptionRateHourly": rate,
             "assignmentsCount": len(machines),
         }
         if eligible is not None:
