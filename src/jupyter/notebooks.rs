@@ -54,9 +54,12 @@ impl Server {
     /// # Errors
     /// [`JupyterError::NotFound`] if there is no such notebook; the error of whatever answers.
     pub async fn join(&self, path: &str, name: &str) -> Result<Room, JupyterError> {
-        // A room whose file cannot be read takes all others with it: the server then sends their changes to nobody. Only a tab may have a document
-        // without a file.
-        if self.look(path).await?.is_none() && !self.is_open(path).await? {
+        // A room whose file cannot be read takes all others with it: the server then sends their changes to nobody. A document without a file is
+        // one that a tab has, or had when we joined its room.
+        if self.look(path).await?.is_none()
+            && !self.joined.lock().contains(path)
+            && !self.is_open(path).await?
+        {
             return Err(JupyterError::NotFound);
         }
         let mut route = vec!["api", "collaboration", "session"];
@@ -69,7 +72,9 @@ impl Server {
         let route = ["api", "collaboration", "room", &room];
         let session = text("sessionId");
         let socket = self.socket(&route, &[("sessionId", session)]).await?;
-        Room::over(socket, session, name).await
+        let room = Room::over(socket, session, name).await?;
+        self.joined.lock().insert(path.to_owned());
+        Ok(room)
     }
 
     /// Whether a client has a notebook open together with its kernel, or may have. The path may begin above the server's root.

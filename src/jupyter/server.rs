@@ -1,5 +1,6 @@
 //! A server: its REST API, and the WebSockets of its kernels.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -38,6 +39,8 @@ pub struct Server {
     client: Client,
     base: Url,
     access: Access,
+    /// The notebooks whose rooms were joined.
+    pub(super) joined: Lock<HashSet<String>>,
 }
 
 /// What lets a request in.
@@ -106,6 +109,7 @@ impl Server {
             client,
             base,
             access,
+            joined: Lock::default(),
         })
     }
 
