@@ -56,10 +56,8 @@ impl Server {
     pub async fn join(&self, path: &str, name: &str) -> Result<Room, JupyterError> {
         // A room whose file cannot be read takes all others with it: the server then sends their changes to nobody. A document without a file is
         // one that a tab has, or had when we joined its room.
-        if self.look(path).await?.is_none()
-            && !self.joined.lock().contains(path)
-            && !self.is_open(path).await?
-        {
+        let was_joined = self.joined.lock().contains(path);
+        if !was_joined && self.look(path).await?.is_none() && !self.is_open(path).await? {
             return Err(JupyterError::NotFound);
         }
         let mut route = vec!["api", "collaboration", "session"];

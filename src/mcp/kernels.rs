@@ -67,6 +67,9 @@ impl Named {
     /// Calls these sessions in the facts of a reply as the callers do. What code printed stays as it is.
     pub(super) fn name_in(&self, result: &mut CallToolResult) {
         let names = self.0.lock();
+        if names.is_empty() {
+            return;
+        }
         let renamed = |text: &str| {
             let mut renamed = text.to_owned();
             for (name, given) in &*names {
