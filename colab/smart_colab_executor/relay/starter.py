@@ -150,10 +150,12 @@ def remove_unused(package: Path) -> None:
     uses.parent.mkdir(exist_ok=True)
     uses.touch()
     others = [other for other in package.parent.iterdir() if other != package]
+    if not others:
+        return
     running = [
         part
-        for process in psutil.process_iter(["cmdline"] if others else [])
-        for part in process.info.get("cmdline") or ()
+        for process in psutil.process_iter(["cmdline"])
+        for part in process.info["cmdline"] or ()
         if str(package.parent) in part
     ]
     for other in others:
