@@ -88,6 +88,7 @@ impl Jupyter {
         for name in ["root", "home/data/jupyter", "config"] {
             fs::create_dir_all(folder.path().join(name)).unwrap();
         }
+        share_packages(&folder.path().join("home"));
         let file = folder.path().join("config/jupyter_server_config.json");
         fs::write(file, config.to_string()).unwrap();
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
@@ -272,6 +273,16 @@ impl Drop for Jupyter {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// Lets all homes have their executors' packages in one place, so that Python compiles them once.
+fn share_packages(home: &Path) {
+    let cache = home.join(".cache/smart-colab");
+    let shared = Path::new(env!("CARGO_TARGET_TMPDIR")).join("jupyter-packages");
+    fs::create_dir_all(&cache).unwrap();
+    fs::create_dir_all(&shared).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink(shared, cache.join("packages")).unwrap();
 }
 
 fn free_port() -> u16 {
