@@ -43,6 +43,15 @@ pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
+/// Checks that files can be made in a folder, or where it would be created. Leaves nothing there.
+///
+/// # Errors
+/// File system errors.
+pub fn probe(path: &Path) -> io::Result<()> {
+    let there = path.ancestors().find(|folder| folder.exists());
+    tempfile::tempfile_in(there.unwrap_or(path)).map(drop)
+}
+
 /// Names a folder that is too broad: this program's files would lie among everything else.
 fn too_wide(path: &Path) -> Option<&'static str> {
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
