@@ -1,6 +1,6 @@
 //! `smart-colab doctor`: one table of what works and what does not, each with what was seen and the remedy.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::words;
 use crate::doctor::{Check, State, examine};
-use crate::edge::env::{self, Env};
+use crate::edge::env::Env;
 use crate::edge::settings::Settings;
 
 /// Columns of the table.
@@ -44,10 +44,10 @@ pub(super) async fn run(
         let rows: Vec<_> = checks.iter().map(facts).collect();
         format!("{:#}\n", Value::from(rows))
     } else {
-        let is_colourful = io::stdout().is_terminal() && env.get(env::NO_COLOR).is_none();
-        table(&checks, is_colourful)
+        table(&checks)
     };
-    let written = io::stdout().write_all(text.as_bytes());
+    // Colours only for a terminal, and not with NO_COLOR.
+    let written = anstream::stdout().write_all(text.as_bytes());
     let has_failed = checks.iter().any(|check| check.state == State::Failed);
     match written.is_ok() && !has_failed {
         true => ExitCode::SUCCESS,
@@ -69,15 +69,14 @@ fn facts(check: &Check) -> Value {
     })
 }
 
-/// The checks in columns, each remedy under its check, and the verdict.
-fn table(checks: &[Check], is_colourful: bool) -> String {
+/// The checks in columns, each remedy under its check, and the verdict; in colours.
+fn table(checks: &[Check]) -> String {
     let rows: Vec<_> = checks.chunk_by(is_one_row).map(row).collect();
     let name_width = rows.iter().map(|(name, _)| name.width()).max();
     let indent = MARK_WIDTH + name_width.unwrap_or_default() + 2;
     let mut text = String::new();
     for (name, check) in rows {
         let (mark, style) = marked(check.state);
-        let style = if is_colourful { style } else { Style::new() };
         let mark = format!("{style}{mark}{style:#}{}", pad(mark, MARK_WIDTH));
         let name = format!("{name}{}", pad(&name, indent - MARK_WIDTH));
         text += &format!("{mark}{name}{}\n", wrapped(&check.seen, indent));
@@ -152,6 +151,8 @@ fn verdict(checks: &[Check]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use anstream::adapter::strip_str;
+
     use super::{MAX_WIDTH, table, wrapped};
     use crate::base::advice::Step;
     use crate::doctor::{Check, State};
@@ -185,13 +186,8 @@ skipped  token … gpu  needs round_trip
 
 1 problem; start with round_trip.
 ";
-        assert_eq!(table(&checks, false), wanted);
-        let coloured = table(&checks, true);
-        assert!(
-            coloured.contains("\u{1b}[32mok\u{1b}[0m       dns "),
-            "{coloured:?}"
-        );
-        assert!(table(&checks[..1], false).ends_with("\nNo problems.\n"));
+        assert_eq!(strip_str(&table(&checks)).to_string(), wanted);
+        assert!(table(&checks[..1]).ends_with("\nNo problems.\n"));
     }
 
     #[test]

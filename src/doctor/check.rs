@@ -120,6 +120,12 @@ impl Chain {
         self.fail(name, sentence(error), error.next_step())
     }
 
+    /// The first name whose check was not added.
+    pub(super) fn next(&self) -> &'static str {
+        let is_next = |name: &&&str| self.checks.iter().all(|check| check.name != **name);
+        self.names.iter().find(is_next).copied().unwrap_or_default()
+    }
+
     /// Returns all checks, in the order of their names; those that were not added are skipped.
     pub(super) fn end(mut self, reason: &str) -> Vec<Check> {
         for name in self.names {

@@ -37,7 +37,7 @@ const NAMES: [&str; 14] = [
 /// For one request.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(8);
 /// All requests together; the layers below take up to ten seconds before.
-const MAX_DURATION: Duration = Duration::from_secs(17);
+const MAX_DURATION: Duration = Duration::from_secs(15);
 /// The share of ngrok's free traffic that is worth a warning.
 const MAX_NGROK_SHARE: f64 = 0.9;
 
@@ -92,12 +92,10 @@ async fn follow(chain: &mut Chain, settings: &Settings, endpoint: &Endpoint, env
     match timeout(MAX_DURATION, asking).await {
         Ok(Ok(())) => String::new(),
         Ok(Err(reason)) => reason,
-        Err(_) => chain.fault(
-            "round_trip",
-            &RuntimeError::TimedOut {
-                url: endpoint.address(),
-            },
-        ),
+        Err(_) => {
+            let url = endpoint.address();
+            chain.fault(chain.next(), &RuntimeError::TimedOut { url })
+        }
     }
 }
 

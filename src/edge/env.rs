@@ -37,8 +37,6 @@ pub const BROWSER: &str = "BROWSER";
 /// Google's own: where its tools keep their sign-in.
 pub const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 pub const GCLOUD_CONFIG: &str = "CLOUDSDK_CONFIG";
-/// As other programs read it: set to anything, it asks for text without colours.
-pub const NO_COLOR: &str = "NO_COLOR";
 /// Variables that name a proxy for `https://`, as HTTP clients read them.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 /// Tests have Google's services on this computer.
