@@ -104,7 +104,7 @@ fn of_client(client: Client, path: PathBuf, settings: &Settings, env: &Env) -> C
                 "starts {}, which is another file than this program",
                 program.display()
             ),
-            Advice::from("It may be an older copy. ") + install(),
+            Advice::from("It may be an older copy; a launcher of your own may stay. ") + install(),
         ),
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn tls(chain: &mut Chain, endpoint: &Endpoint) {
 
 /// A TLS connection could not be made; `why` is the TLS library's.
 pub(super) fn no_tls(chain: &mut Chain, why: &str) -> Reason {
-    let is_untrusted = why.contains("certificate");
+    let is_untrusted = why.contains("peer certificate");
     chain.fail("tls", why, if is_untrusted { UNTRUSTED } else { NO_TLS })
 }
 
