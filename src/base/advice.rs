@@ -81,6 +81,10 @@ pub enum Step {
     AssignMachine,
     /// See which machines Colab has assigned, and give one back.
     ListMachines,
+    /// Put this server into a client's config, by the client's id; without one, into all that are installed.
+    Install {
+        client: Option<String>,
+    },
     /// Retry after this many seconds.
     Retry {
         after_sec: u64,

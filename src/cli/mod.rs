@@ -3,6 +3,7 @@
 mod claude;
 mod colab;
 mod connect;
+mod doctor;
 mod install;
 mod tour;
 pub mod words;
@@ -14,7 +15,7 @@ use tokio::runtime::Builder;
 
 use crate::app;
 use crate::edge::env::{Env, SETTINGS};
-use crate::edge::settings::{Flags, Settings};
+use crate::edge::settings::{Faults, Flags, Settings};
 use crate::edge::trace;
 
 /// Lets Claude and other MCP clients compute on Google Colab or any machine with Python.
@@ -46,6 +47,8 @@ enum Command {
     Install(install::InstallArgs),
     /// Connect the servers of this computer to a notebook.
     Connect(connect::ConnectArgs),
+    /// Find out what does not work, and what to do about it.
+    Doctor(doctor::DoctorArgs),
     /// Machines that Google Colab assigns to your account, without a tunnel.
     Colab(colab::ColabArgs),
     /// Demonstrate everything on this machine, step by step.
@@ -78,19 +81,18 @@ pub fn main() -> ExitCode {
     let after = match &command {
         Some(Command::Serve(flags) | Command::Try(flags)) => (flags.local, flags.port),
         Some(Command::Install(args)) => (args.local, None),
+        Some(Command::Doctor(args)) => (args.local, None),
         Some(Command::Connect(_) | Command::Colab(_)) | None => (false, None),
     };
     let flags = Flags {
         local: before.local || after.0,
         port: after.1.or(before.port),
     };
-    let settings = match Settings::read(&env, &flags) {
-        Ok(settings) => settings,
-        Err(faults) => {
-            eprintln!("smart-colab: {faults}");
-            return ExitCode::from(2);
-        }
-    };
+    let (settings, faults) = Settings::survey(&env, &flags);
+    if !faults.is_empty() && !matches!(command, Some(Command::Doctor(_))) {
+        eprintln!("smart-colab: {}", Faults(faults));
+        return ExitCode::from(2);
+    }
     let runtime = match Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -112,6 +114,9 @@ pub fn main() -> ExitCode {
         }
         Some(Command::Install(args)) => install::run(&args, &settings, &env),
         Some(Command::Connect(args)) => runtime.block_on(connect::run(args, &settings, &env)),
+        Some(Command::Doctor(args)) => {
+            runtime.block_on(doctor::run(&args, &settings, &faults, &env))
+        }
         Some(Command::Colab(args)) => runtime.block_on(colab::run(args, &settings)),
         Some(Command::Try(_)) => {
             if runtime.block_on(tour::run(&settings)) {

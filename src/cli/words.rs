@@ -42,6 +42,8 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::SignIn => "Sign in once: with Google's own tool, `gcloud auth application-default login --scopes=openid,\
              https://www.googleapis.com/auth/cloud-platform,https://www.googleapis.com/auth/userinfo.email,https://www.googleapis.com/auth/colaboratory`, or \
              with a client of your own, `smart-colab colab login --client FILE`.",
+        Step::Install { client: None } => "Run `smart-colab install`, then restart the client.",
+        Step::Install { client: Some(id) } => return format!("Run `smart-colab install {id}`, then restart the client.").into(),
         Step::Retry { after_sec } => return format!("Run this again in {after_sec} s.").into(),
         Step::Connect => "`smart-colab connect`",
         Step::CheckConnection

@@ -37,6 +37,8 @@ pub const BROWSER: &str = "BROWSER";
 /// Google's own: where its tools keep their sign-in.
 pub const GOOGLE_CREDENTIALS: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 pub const GCLOUD_CONFIG: &str = "CLOUDSDK_CONFIG";
+/// Variables that name a proxy for `https://`, as HTTP clients read them.
+const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
 /// Tests have Google's services on this computer.
 pub const GOOGLE_SERVICES: &str = "GOOGLE_SERVICES_URL";
 /// Of TLS libraries: further certificates to trust.
@@ -184,6 +186,20 @@ impl Env {
             .get(name)
             .map(|value| unquoted(value))
             .filter(|value| !value.is_empty())
+    }
+
+    /// The environment of a program that a client starts with these variables: what is set for this program alone comes from there.
+    #[must_use]
+    pub fn of_client(&self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let mut env = self.without(&setting_names());
+        env.0.extend(variables);
+        env
+    }
+
+    /// The variable that names a proxy for addresses of other machines, if there is one.
+    #[must_use]
+    pub fn proxy(&self) -> Option<&'static str> {
+        PROXIES.into_iter().find(|name| self.get(name).is_some())
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {

@@ -43,6 +43,18 @@ pub(super) fn folder(env: &Env, name: &str) -> Result<Option<PathBuf>, String> {
     }
 }
 
+/// Checks that files can be made in a folder, or where it would be created, and leaves nothing there. Returns the free bytes of its disk, if
+/// they are known.
+///
+/// # Errors
+/// File system errors.
+pub fn probe(path: &Path) -> io::Result<Option<u64>> {
+    let there = path.ancestors().find(|folder| folder.exists());
+    let there = there.unwrap_or(path);
+    tempfile::tempfile_in(there)?;
+    Ok(fs4::available_space(there).ok())
+}
+
 /// Names a folder that is too broad: this program's files would lie among everything else.
 fn too_wide(path: &Path) -> Option<&'static str> {
     let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());

@@ -7,7 +7,7 @@ pub mod allowance;
 mod confirm;
 mod endpoint;
 pub mod env;
-mod folders;
+pub mod folders;
 pub mod google;
 pub mod journal;
 pub mod jupyter;

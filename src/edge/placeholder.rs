@@ -1,6 +1,8 @@
 //! Finds placeholders: those of client configs that the client did not replace (`${HOME}`, `$HOME`, `%USERPROFILE%`, `{env:HOME}`), and those of
 //! examples that the user did not (`your-token-here`).
 
+use super::env::{self, Env};
+
 /// Words that examples consist of.
 const EXAMPLE_WORDS: [&str; 24] = [
     "your",
@@ -28,6 +30,29 @@ const EXAMPLE_WORDS: [&str; 24] = [
     "placeholder",
     "example",
 ];
+
+/// Removes values in which a placeholder was not replaced, and notes a fault for each. Addresses do not matter to `local`.
+pub(super) fn without(env: &Env, is_local: bool, faults: &mut Vec<String>) -> Env {
+    let remote = [
+        env::COLAB_URL,
+        env::COLAB_TOKEN,
+        env::JUPYTER_URL,
+        env::JUPYTER_TOKEN,
+    ];
+    let is_remote = |name: &str| remote.contains(&name);
+    let placeholder = |name| find(env.get(name)?);
+    let mut names = env::setting_names().to_vec();
+    names.retain(|name| placeholder(name).is_some() && !(is_local && is_remote(name)));
+    for name in &names {
+        // What looks like a placeholder may be part of the token.
+        let shown = placeholder(name).filter(|_| !is_remote(name));
+        let shown = shown.map_or_else(String::new, |placeholder| format!(" {placeholder}"));
+        faults.push(format!(
+            "{name} holds a placeholder{shown} that the client did not replace: write the value itself into the client's config"
+        ));
+    }
+    env.without(&names)
+}
 
 /// The first placeholder in a setting.
 #[must_use]

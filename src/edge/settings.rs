@@ -86,8 +86,17 @@ impl Settings {
     /// # Errors
     /// [`Faults`] with every fault found.
     pub fn read(env: &Env, flags: &Flags) -> Result<Self, Faults> {
+        match Self::survey(env, flags) {
+            (settings, faults) if faults.is_empty() => Ok(settings),
+            (_, faults) => Err(Faults(faults)),
+        }
+    }
+
+    /// As [`Self::read`], with every fault beside the settings: in place of a faulty one is its default.
+    #[must_use]
+    pub fn survey(env: &Env, flags: &Flags) -> (Self, Vec<String>) {
         let (mut faults, mut warnings) = (Vec::new(), Vec::new());
-        let env = &without_placeholders(env, flags, &mut faults);
+        let env = &placeholder::without(env, flags.local, &mut faults);
         for odd in misspelt::find(env) {
             match odd {
                 Odd::Fault(fault) => faults.push(fault),
@@ -158,39 +167,12 @@ impl Settings {
             search_path,
             warnings,
         };
-        if faults.is_empty() {
-            Ok(settings)
-        } else {
-            Err(Faults(faults))
-        }
+        (settings, faults)
     }
 }
 
 fn collect_fault<T>(faults: &mut Vec<String>, result: Result<T, String>) -> Option<T> {
     result.map_err(|fault| faults.push(fault)).ok()
-}
-
-/// Removes values in which a placeholder was not replaced, and notes a fault for each.
-fn without_placeholders(env: &Env, flags: &Flags, faults: &mut Vec<String>) -> Env {
-    let remote = [
-        env::COLAB_URL,
-        env::COLAB_TOKEN,
-        env::JUPYTER_URL,
-        env::JUPYTER_TOKEN,
-    ];
-    let is_remote = |name: &str| remote.contains(&name);
-    let placeholder = |name| placeholder::find(env.get(name)?);
-    let mut names = env::setting_names().to_vec();
-    names.retain(|name| placeholder(name).is_some() && !(flags.local && is_remote(name)));
-    for name in &names {
-        // What looks like a placeholder may be part of the token.
-        let shown = placeholder(name).filter(|_| !is_remote(name));
-        let shown = shown.map_or_else(String::new, |placeholder| format!(" {placeholder}"));
-        faults.push(format!(
-            "{name} holds a placeholder{shown} that the client did not replace: write the value itself into the client's config"
-        ));
-    }
-    env.without(&names)
 }
 
 fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {

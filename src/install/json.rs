@@ -85,6 +85,23 @@ pub(super) fn ours<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     text.get(range.start - if is_first { before } else { 0 }..range.end)
 }
 
+/// Returns our entry, if there is one; numbers in it are tables.
+pub(super) fn entry(text: &str, key: &str, comments: bool) -> Result<Option<Value>, Fault> {
+    let text = text.trim_start_matches(BOM);
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let parsed = parse_to_ast(text, &collected(), &options(comments))
+        .map_err(|error| syntax_fault(&error))?;
+    let Some(Node::Object(root)) = &parsed.value else {
+        return Err(Fault::NotATable("the whole file".to_owned()));
+    };
+    let Some(servers) = object(root, key)? else {
+        return Ok(None);
+    };
+    Ok(property(servers, NAME)?.map(|ours| node_value(&ours.value)))
+}
+
 /// What the config says beside our entry; none if it cannot be parsed.
 pub(super) fn rest(text: &str, key: &str) -> Option<Value> {
     let text = text.trim_start_matches(BOM);

@@ -1,4 +1,4 @@
-//! Writes this server into the configs of MCP clients, and takes it out again. Every byte that is not its own stays as it was.
+//! Writes this server into the configs of MCP clients, finds it there, and takes it out again. Every byte that is not its own stays as it was.
 
 mod client;
 mod error;
@@ -52,6 +52,23 @@ impl Entry {
         fields
     }
 
+    /// The entry that a client has as these fields; none if it does not start a program in the form that is written here.
+    fn read(fields: &Value) -> Option<Self> {
+        let texts = |value: &Value| value.as_str().map(str::to_owned);
+        let args = fields["args"].as_array();
+        let env = fields["env"].as_object();
+        Some(Self {
+            command: texts(&fields["command"])?,
+            args: args.into_iter().flatten().filter_map(texts).collect(),
+            env: env
+                .into_iter()
+                .flatten()
+                .filter_map(|(name, value)| Some((name.clone(), texts(value)?)))
+                .collect(),
+            call_budget_sec: None,
+        })
+    }
+
     /// The part of a client's config that has nothing but this entry.
     #[must_use]
     pub fn shown(&self, client: Client) -> String {
@@ -81,6 +98,33 @@ pub fn edited(text: &str, client: Client, entry: Option<&Entry>) -> Result<Strin
         true => Ok(after),
         false => Err(Fault::Entangled),
     }
+}
+
+/// What a config has under our name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    Nothing,
+    /// A program that is started.
+    Program(Entry),
+    /// Something else, such as a server at an address.
+    Other,
+}
+
+/// Reads our entry in a config.
+///
+/// # Errors
+/// [`Fault`]: the text cannot be parsed, or it is not clear which entry is meant.
+pub fn found(text: &str, client: Client) -> Result<Found, Fault> {
+    let key = client.key();
+    let entry = match client.syntax() {
+        client::Syntax::Toml => toml::entry(text, key),
+        client::Syntax::Json => json::entry(text, key, false),
+        client::Syntax::JsonWithComments => json::entry(text, key, true),
+    }?;
+    Ok(match entry {
+        None => Found::Nothing,
+        Some(fields) => Entry::read(&fields).map_or(Found::Other, Found::Program),
+    })
 }
 
 /// Returns our entry as it is written in a config, empty without one.

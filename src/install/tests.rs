@@ -5,7 +5,9 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use super::{Client, Config, Entry, Fault, Folders, InstallError, NAME, System, edited};
+use super::{
+    Client, Config, Entry, Fault, Folders, Found, InstallError, NAME, System, edited, found,
+};
 
 fn entry() -> Entry {
     Entry {
@@ -324,4 +326,16 @@ fn claude_desktop_is_found_as_a_package_of_windows_store() {
         Client::Zed.usual(&folders).unwrap(),
         home.path().join("roaming/Zed/settings.json")
     );
+}
+
+#[test]
+fn an_entry_is_read_as_it_was_written() {
+    let at_an_address = "{\"mcpServers\": {\"smart-colab\": {\"url\": \"https://a.b\"}}}";
+    for client in Client::ALL {
+        let written = edited("", client, Some(&entry())).unwrap();
+        assert_eq!(found(&written, client), Ok(Found::Program(entry())));
+        assert_eq!(found("", client), Ok(Found::Nothing));
+        assert!(found("{ torn", client).is_err(), "{client:?}");
+    }
+    assert_eq!(found(at_an_address, Client::Cursor), Ok(Found::Other));
 }

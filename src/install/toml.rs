@@ -53,6 +53,20 @@ pub(super) fn edited(
     as_before(text, &document.to_string())
 }
 
+/// Returns our entry, if there is one.
+pub(super) fn entry(text: &str, key: &str) -> Result<Option<Value>, Fault> {
+    let document: DocumentMut = text
+        .parse()
+        .map_err(|error: TomlError| syntax_fault(text, &error))?;
+    let Some(servers) = document.get(key) else {
+        return Ok(None);
+    };
+    let servers = servers
+        .as_table_like()
+        .ok_or_else(|| Fault::NotATable(key.to_owned()))?;
+    Ok(table_as_json(servers).remove(NAME))
+}
+
 /// What the config says beside our entry; none if it cannot be parsed.
 pub(super) fn rest(text: &str, key: &str) -> Option<Value> {
     let document: DocumentMut = text.parse().ok()?;

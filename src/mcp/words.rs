@@ -45,6 +45,8 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::SignIn => "The user signs in once, in a terminal: with Google's own tool, `gcloud auth application-default login --scopes=openid,\
              https://www.googleapis.com/auth/cloud-platform,https://www.googleapis.com/auth/userinfo.email,https://www.googleapis.com/auth/colaboratory`, or \
              with a client of their own, `smart-colab colab login --client FILE`.",
+        Step::Install { client: None } => "Ask the user to run `smart-colab install` in a terminal, and to restart the client.",
+        Step::Install { client: Some(id) } => return format!("Ask the user to run `smart-colab install {id}` in a terminal, and to restart the client.").into(),
         Step::Retry { after_sec } => return format!("Call again in {after_sec} s.").into(),
         Step::CheckConnection => "check_colab_connection",
         Step::Connect => "connect_colab",

@@ -19,6 +19,7 @@ mod connect;
 #[cfg(unix)]
 mod disconnecting;
 mod docs;
+mod doctor;
 mod download;
 mod examples;
 mod faults;

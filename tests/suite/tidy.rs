@@ -23,7 +23,7 @@ const FLOORS: [&[&str]; 17] = [
     &["connection"],
     &["caller"],
     &["jobs", "machine", "reading", "transfer"],
-    &["checkpoints", "lease"],
+    &["checkpoints", "doctor", "lease"],
     &["chunked"],
     &["notebook", "tasks"],
     &["document"],

@@ -307,6 +307,10 @@ fn steps_are_named_by_each_face() {
         Step::RunLong,
         Step::SignIn,
         Step::AssignMachine,
+        Step::Install { client: None },
+        Step::Install {
+            client: Some(text("cursor")),
+        },
         Step::ListMachines,
         Step::RunChunked,
         Step::ListJobs,
@@ -339,6 +343,7 @@ fn help_says_what_each_command_does() {
         &["-h"] as &[_],
         &["install", "--help"],
         &["connect", "--help"],
+        &["doctor", "--help"],
         &["try", "--help"],
     ] {
         let output = Home::new().program(&[]).args(arguments).output().unwrap();

@@ -8,6 +8,7 @@ pub(crate) mod colab_tab;
 pub(crate) mod executor;
 pub(crate) mod fake_colab;
 pub(crate) mod fake_disk;
+pub(crate) mod fake_executor;
 pub(crate) mod fake_runtime;
 pub(crate) mod hint;
 pub(crate) mod home;

@@ -74,7 +74,7 @@ pub(super) async fn run(settings: &Settings) -> bool {
     } else {
         let logs = settings.data_dir.join("logs");
         screen.say(&format!(
-            "\nNot all steps passed. See the log in {}.",
+            "\nNot all steps passed. `smart-colab doctor --local` shows what this machine lacks; the log is in {}.",
             logs.display()
         ));
     }

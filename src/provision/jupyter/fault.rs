@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault as _;
 use crate::colab::ColabError;
+use crate::edge::settings::Endpoint;
 use crate::jupyter::JupyterError;
 use crate::provision::colab::BOOTING;
 use crate::runtime::RuntimeError;
@@ -122,6 +123,13 @@ impl From<JupyterError> for Fault {
     fn from(error: JupyterError) -> Self {
         Self::Server(error)
     }
+}
+
+/// The error of a request to the Jupyter Server at an address, with its remedy.
+#[must_use]
+pub fn explained(error: JupyterError, endpoint: &Endpoint) -> RuntimeError {
+    let has_token = !endpoint.token.expose().is_empty();
+    Fault::from(error).into_error(&endpoint.address(), has_token)
 }
 
 /// The error of a call while a start is at this step.

@@ -33,6 +33,7 @@ use crate::runtime::executor::Executor;
 use crate::runtime::kernel::Kernels;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use carry::Tunnel;
+pub use fault::explained;
 use fault::{CONNECTING, Fault, not_ready};
 use helper::Helper;
 use place::Place;

@@ -4,7 +4,7 @@
 //! that no marker names is incomplete. A marker's name changes with the requirements, so a new version of the bridge makes a new environment.
 
 use std::ffi::OsStr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub(super) async fn ready(
     search_path: &OsStr,
     say: &Say<'_>,
 ) -> Result<Environment, Fault> {
-    let marker = folder.join(format!("{}.json", package.requirements_id));
+    let marker = marker(folder, &package.requirements_id);
     let in_use = marker.with_extension("lock");
     if let Some(environment) = complete(folder, &marker).await? {
         // An installer may outlive a killed bridge and bring back the folder that was removed under it.
@@ -54,6 +54,18 @@ pub(super) async fn ready(
     }
     remove_incomplete(folder, &marker, &package.requirements_id).await;
     make(folder, &marker, package, search_path, say).await
+}
+
+/// The environment under `folder` that a start would use as it is; none if it would make one. Changes nothing.
+///
+/// # Errors
+/// If the folder cannot be read.
+pub(super) async fn existing(folder: &Path, id: &str) -> Result<Option<Environment>, Fault> {
+    complete(folder, &marker(folder, id)).await
+}
+
+fn marker(folder: &Path, id: &str) -> PathBuf {
+    folder.join(format!("{id}.json"))
 }
 
 /// The environment that the marker names, if its Python still runs: an upgrade of the system may have removed it or changed its version.

@@ -8,6 +8,7 @@ mod environment;
 mod fault;
 mod install;
 mod layout;
+pub mod look;
 mod package;
 mod process;
 mod python;

@@ -34,15 +34,21 @@ pub(super) fn unpack(folder: &Path) -> Result<Package, Fault> {
         let path = folder.join(PACKAGE).join(&**name);
         write_if_different(&path, data).map_err(|error| Fault::disk(&path, &error))?;
     }
+    Ok(Package {
+        requirements: folder.join(PACKAGE).join(REQUIREMENTS),
+        requirements_id: requirements_id(),
+        folder,
+    })
+}
+
+/// Identifies the text of the requirements.
+pub(super) fn requirements_id() -> String {
+    let files = sources();
     let requirements = files
         .iter()
         .filter(|(name, _)| name == REQUIREMENTS)
         .map(|(name, data)| (&**name, &**data));
-    Ok(Package {
-        requirements: folder.join(PACKAGE).join(REQUIREMENTS),
-        requirements_id: content_id(requirements),
-        folder,
-    })
+    content_id(requirements)
 }
 
 /// 16 hexadecimal digits.

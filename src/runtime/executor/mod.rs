@@ -13,6 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
 use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
 
 use super::arrival::Arrival;
@@ -75,6 +77,18 @@ impl Executor {
     pub fn counting(mut self, allowance: Arc<Allowance>) -> Self {
         self.http.count_in(allowance);
         self
+    }
+
+    /// Asks for the time by the clock of the executor, or of a tunnel before it; none if the response has none.
+    ///
+    /// # Errors
+    /// As [`Machine::health`].
+    pub async fn time(&self) -> RuntimeResult<Option<Timestamp>> {
+        let call = self.http.request(Method::GET, "health");
+        let response = self.http.send(call.timeout(ANSWER_TIMEOUT)).await?;
+        let date = response.headers().get(header::DATE);
+        let text = date.and_then(|date| date.to_str().ok());
+        Ok(text.and_then(|text| DateTimeParser::new().parse_timestamp(text).ok()))
     }
 
     fn stream(&self, response: Response) -> ByteStream {
