@@ -177,6 +177,7 @@ def test_an_executor_outlives_its_helpers_and_ends_with_the_server(tmp_path: Pat
             assert second.log(job) == b"on\n42\n"
 
             # Its port is taken by another program, which learns nothing of the token.
+            wait_until(lambda: len(executors(server)) == 1)
             (process,) = executors(server)
             process.kill()
             process.wait(PATIENCE)
