@@ -88,6 +88,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         uploads,
         call_budget: settings.call_budget,
         confirm: settings.confirm,
+        toolsets: settings.toolsets.clone(),
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
     };

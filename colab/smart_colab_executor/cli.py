@@ -24,6 +24,8 @@ from .core import spoiled
 from .files.partials import remove_leftovers
 from .guard.admission import TUNNEL_HEADERS, Admission, Network, parse_networks
 from .guard.audit import Audit
+from .guard.places import Places
+from .guard.policy import Guard, parse_policy
 from .guard.token import Token
 from .http.context import Config
 from .http.server import CannotListen, serving
@@ -42,6 +44,7 @@ from .sessions.registry import Sessions
 TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - a name, not a token
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
+POLICY_VARIABLE = "SMART_COLAB_POLICY"
 OPEN_FILES = 4096
 MAX_PORT = 65535
 MIN_TOKEN_CHARS = 22
@@ -60,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         secret, is_made = _secret(options)
         allowed = _allowed(options)
+        levels = parse_policy(os.environ.get(POLICY_VARIABLE, "") if options.policy is None else options.policy)
         _check_host(options.host)
         _check_ready_file(options.ready_file)
         admission = Admission(Token(secret), allowed, options.behind)
@@ -109,7 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with lock, LoopThread() as thread:
         adopt_from = [*options.adopt_from, Path(jupyter_runtime_dir())]
         sessions = Sessions(Workspace(root), thread, notes, adopt_from)
-        config = Config(admission, audit, root, state, jobs, sessions, boot_id, stop, endings)
+        guard = Guard(levels, Places(root), audit)
+        config = Config(admission, audit, guard, root, state, jobs, sessions, boot_id, stop, endings)
         try:
             with serving(create_app(config), options.host, options.port, state) as url:
                 sessions.open()
@@ -173,6 +178,9 @@ def _parser() -> argparse.ArgumentParser:
         "--adopt-from", type=Path, action="append", default=[], metavar="DIR",
         help="where Jupyter keeps its kernels' connection files, beside its usual folder",
     )  # fmt: skip
+    parser.add_argument(
+        "--policy", help=f"for risky calls in code: off (the default), warn, confirm, deny; or ${POLICY_VARIABLE}"
+    )
     parser.add_argument("--neighbours", action="store_true", help="take over jobs from numbered states beside this one")
     parser.add_argument("--version", action="version", version=__version__)
     return parser

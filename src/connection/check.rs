@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
@@ -78,7 +79,7 @@ impl Connection {
         let address = Address::new(endpoint.clone(), &self.data_dir);
         let checked = check_address(&address, deadline).await?;
         let saved = self.remember(&endpoint);
-        self.set_provisioner(Remote::through(address, &self.data_dir));
+        self.set_provisioner(Arc::new(Remote::through(address, &self.data_dir)));
         Ok(Switched { checked, saved })
     }
 }
@@ -93,7 +94,7 @@ impl Connection {
         if let Err(error) = self.remember(&endpoint) {
             tracing::warn!(%error, "the address could not be saved");
         }
-        self.set_provisioner(Remote::at(endpoint, &self.data_dir));
+        self.set_provisioner(Arc::new(Remote::at(endpoint, &self.data_dir)));
         self.runtime(deadline).await.map(drop)
     }
 }

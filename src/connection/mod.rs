@@ -26,7 +26,6 @@ use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::edge::pairing::Pairing;
 use crate::edge::settings::{Endpoint, Settings, Target};
-use crate::provision::remote::Remote;
 use crate::provision::{self, Host, Provisioner};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 pub use check::{Checked, Switched, check_endpoint, check_timeout};
@@ -43,6 +42,8 @@ pub struct Connection {
     provisioner: Lock<Arc<dyn Provisioner>>,
     /// The provisioner of the settings: jobs there keep running when the connection leads elsewhere.
     first: Arc<dyn Provisioner>,
+    /// An executor on this computer, for the user to choose; none where another runtime is configured.
+    local: Option<Arc<dyn Provisioner>>,
     is_configured: bool,
     data_dir: PathBuf,
     troubles: Troubles,
@@ -69,6 +70,7 @@ impl Connection {
         let is_configured = settings.target != Target::NotConfigured;
         Self {
             is_configured,
+            local: (!is_configured).then(|| provision::local(settings)),
             ..Self::through(provision::configured(settings), &settings.data_dir)
         }
     }
@@ -79,6 +81,7 @@ impl Connection {
         Self {
             provisioner: Lock::new(provisioner.clone()),
             first: provisioner,
+            local: None,
             is_configured: true,
             data_dir: data_dir.to_owned(),
             troubles: Troubles::default(),
@@ -91,11 +94,19 @@ impl Connection {
     }
 
     /// Switches to another runtime, also for calls in flight: it may be the same machine behind another tunnel.
-    fn set_provisioner(&self, remote: Remote) {
+    fn set_provisioner(&self, next: Arc<dyn Provisioner>) {
         // The former provisioner is dropped outside the lock: it may still write to the disk.
         let mut provisioner = self.provisioner.lock();
-        let _former = std::mem::replace(&mut *provisioner, Arc::new(remote));
+        let _former = std::mem::replace(&mut *provisioner, next);
         drop(provisioner);
+    }
+
+    /// Switches to an executor on this computer until this process ends, if no runtime is configured.
+    pub fn compute_here(&self) {
+        if let Some(local) = &self.local {
+            self.set_provisioner(local.clone());
+            local.begin();
+        }
     }
 
     /// Saves `endpoint` for later starts, and for other servers on this computer.
@@ -170,7 +181,12 @@ impl Connection {
     /// Stops what this connection started.
     pub async fn stop(&self) {
         let current = self.provisioner();
-        tokio::join!(self.first.stop(), current.stop());
+        let local = async {
+            if let Some(local) = &self.local {
+                local.stop().await;
+            }
+        };
+        tokio::join!(self.first.stop(), local, current.stop());
     }
 
     /// Switches to another known address if `error` of `asked` suggests that its own is outdated; returns whether another one is in use now.

@@ -161,6 +161,11 @@ impl Code for Until {
         self.freely(|runtime| async move { runtime.names(cells).await })
             .await
     }
+
+    async fn consent(&self, statement: &str) -> RuntimeResult<()> {
+        self.once(|runtime| async move { runtime.consent(statement).await })
+            .await
+    }
 }
 
 #[async_trait]

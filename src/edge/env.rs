@@ -22,6 +22,8 @@ pub const CHECKPOINT_DIR: &str = "CHECKPOINT_DIR";
 pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
 pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
 pub const CONFIRM: &str = "SMART_COLAB_CONFIRM";
+pub const POLICY: &str = "SMART_COLAB_POLICY";
+pub const TOOLSETS: &str = "SMART_COLAB_TOOLSETS";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
 /// Of machines that are assigned from now on.
@@ -58,7 +60,7 @@ pub struct Setting {
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 15] = [
+pub const SETTINGS: [Setting; 17] = [
     Setting {
         name: COLAB_URL,
         default: "the address that `connect` saved",
@@ -117,7 +119,17 @@ pub const SETTINGS: [Setting; 15] = [
     Setting {
         name: CONFIRM,
         default: "`user`",
-        meaning: "whose yes counts for what costs compute units: with `user`, a client that can ask asks you each time; with `model`, the model's `confirm: true` is enough",
+        meaning: "whose yes counts for what costs compute units, ends running code, or the policy wants to ask about: with `user`, a client that can ask asks you each time; with `model`, the model's word is enough, and the policy refuses",
+    },
+    Setting {
+        name: TOOLSETS,
+        default: "all",
+        meaning: "the toolsets that the client is offered, separated by commas, or each with a `-` those that it is not (`-machines,-browser`), of `connection`, `pairing`, `code`, `jobs`, `chunked`, `checkpoints`, `notebook`, `cells`, `cell_runs`, `browser`, `machines`, `notebook_runs`, `files`, `reading`, `uploads`, `sessions`, `variables`",
+    },
+    Setting {
+        name: POLICY,
+        default: "`warn`",
+        meaning: "for `local`, what happens before code runs that deletes outside the content root (`delete`), starts other programs (`shell`), names files with credentials (`credentials`), or reaches the network (`network`): `off`, `warn`, `confirm` or `deny`, or one for each kind, as in `warn,network=deny`; only what the text of the code shows is seen",
     },
     Setting {
         name: PYTHON,

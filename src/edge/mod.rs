@@ -4,6 +4,7 @@
 //! Architecture Invariant: no other room reads the environment or writes state to disk on its own. May import `base`, `wire`.
 
 pub mod allowance;
+mod call_budget;
 mod confirm;
 mod endpoint;
 pub mod env;
@@ -19,7 +20,9 @@ pub mod pairing;
 mod pasted;
 pub mod paths;
 mod placeholder;
+mod policy;
 pub mod python;
 pub mod settings;
 pub mod store;
+pub mod toolsets;
 pub mod trace;

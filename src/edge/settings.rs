@@ -16,7 +16,8 @@ use super::folders::{absolute, folder, upload_dirs};
 use super::google::Google;
 use super::limits::Limits;
 use super::misspelt::{self, Odd};
-use super::{jupyter, paths, placeholder, python, trace};
+use super::toolsets::Toolsets;
+use super::{call_budget, jupyter, paths, placeholder, policy, python, trace};
 
 /// Tokens with fewer random characters can be guessed; the executor makes longer ones.
 const MIN_TOKEN_CHARS: usize = 22;
@@ -36,6 +37,10 @@ pub struct Settings {
     pub call_budget: Option<Duration>,
     /// Whose yes counts for what costs compute units.
     pub confirm: Confirm,
+    /// The tools that the client is offered.
+    pub toolsets: Toolsets,
+    /// For risky calls in code, where an executor is started here.
+    pub policy: String,
     /// Log filter (`smart_colab=debug`).
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
@@ -137,8 +142,10 @@ impl Settings {
                 if is_beside { env::COLAB_TOKEN } else { env::COLAB_URL }
             ));
         }
-        let call_budget = collect_fault(&mut faults, call_budget(env)).flatten();
+        let call_budget = collect_fault(&mut faults, call_budget::read(env)).flatten();
         let confirm = collect_fault(&mut faults, Confirm::read(env)).unwrap_or_default();
+        let toolsets = collect_fault(&mut faults, Toolsets::read(env)).unwrap_or_default();
+        let policy = collect_fault(&mut faults, policy::read(env)).unwrap_or_default();
         let log_filter = collect_fault(&mut faults, trace::setting(env)).flatten();
         let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
         let search_path = paths::search_path(env);
@@ -158,6 +165,8 @@ impl Settings {
             data_dir,
             call_budget,
             confirm,
+            toolsets,
+            policy,
             log_filter,
             python,
             browser: env.get(env::BROWSER).map(PathBuf::from),
@@ -210,19 +219,6 @@ fn target(env: &Env, faults: &mut Vec<String>) -> Option<Target> {
     };
     let found = found.map_err(|fault| format!("{} {fault} (or it is `local`)", env::COLAB_URL));
     collect_fault(faults, found).flatten().map(Target::Remote)
-}
-
-fn call_budget(env: &Env) -> Result<Option<Duration>, String> {
-    let Some(text) = env.get(env::CALL_BUDGET_SEC) else {
-        return Ok(None);
-    };
-    match text.parse::<u64>() {
-        Ok(seconds @ 5..=3600) => Ok(Some(Duration::from_secs(seconds))),
-        _ => Err(format!(
-            "{} is {text:?}: it must be whole seconds from 5 to 3600",
-            env::CALL_BUDGET_SEC
-        )),
-    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ use super::args;
 use super::cancellation::Cancellation;
 use super::left::Left;
 use super::server::Server;
+use super::settle::Began;
 use crate::base::text::{Newest, Room};
 use crate::caller::turns::{Turn, Turns};
 use crate::caller::{Caller, DEFAULT_CHARS, Progress, Report, Transferred};
@@ -222,7 +223,8 @@ pub(super) async fn run<T, F>(
 where
     F: Future<Output = T>,
 {
-    let started = Instant::now();
+    let began = context.extensions.get().map(|Began(began)| *began);
+    let started = began.unwrap_or_else(Instant::now);
     let (said, seen) = watch::channel(Said::default());
     let (cancelled, gone) = (CancellationToken::new(), CancellationToken::new());
     let client = server.client(context);

@@ -1,5 +1,5 @@
 //! The user's agreement to what costs compute units or destroys their work, asked for through their client (MCP elicitation): a question with an
-//! empty form, to accept or to decline.
+//! empty form, to accept or to decline. [`Server::put`] asks with any form.
 //!
 //! Until 2025-11-25 the client is sent a request, and the call waits. Since 2026-07-28 the question is the answer to the call, and the client repeats
 //! the call with the user's answer. A client that cannot ask leaves the model's `confirm: true`.
@@ -37,8 +37,18 @@ pub(super) struct Question {
     pub(super) about: String,
     /// A question, and what a yes costs or destroys.
     pub(super) text: String,
-    /// Whether a yes costs compute units: then `confirm: true` is no answer where the user can be asked.
-    pub(super) costs_units: bool,
+    pub(super) stake: Stake,
+}
+
+/// Whose yes a question needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stake {
+    /// It costs compute units: `confirm: true` is no answer where the user can be asked.
+    Units,
+    /// It ends the user's own work: the user's yes, or `confirm: true`.
+    Work,
+    /// It may end work of the model: the user's yes where they can be asked, and otherwise none.
+    Jobs,
 }
 
 pub(super) enum Consent {
@@ -56,11 +66,18 @@ pub(super) struct Open(Lock<VecDeque<(String, String)>>);
 pub(super) struct Round {
     ticket: String,
     /// None if it cannot be read.
-    answer: Option<ElicitationAction>,
+    answer: Option<ElicitResult>,
 }
 
-enum Answer {
-    Said(ElicitationAction),
+/// What came of a question.
+pub(super) enum Put {
+    /// The call's result, for the client to ask.
+    Asking(Box<InputRequiredResult>),
+    Answered(Answer),
+}
+
+pub(super) enum Answer {
+    Said(ElicitResult),
     /// The client cannot ask, and says so.
     Failed,
     /// Whatever came is no answer.
@@ -76,7 +93,7 @@ impl Round {
         let answer = answers.and_then(|answers| read(answers.get(KEY)?));
         Some(Self {
             ticket: request.request_state.clone()?,
-            answer: answer.map(|answer| answer.action),
+            answer,
         })
     }
 }
@@ -114,58 +131,115 @@ impl Server {
         question: &Question,
         confirmed: bool,
     ) -> Result<Consent, Fault> {
-        let can_ask = self.floors.confirm == Confirm::User && can_ask(context);
-        if confirmed && !(can_ask && question.costs_units) {
+        let can_ask = self.can_ask(context);
+        if confirmed && !(can_ask && question.stake == Stake::Units) {
             return Ok(Consent::Given);
         }
+        let is_enough = confirmed || question.stake == Stake::Jobs;
         if !can_ask {
-            return Err(unconfirmed(question));
+            return unable(question, is_enough);
         }
+        let schema = ElicitationSchema::new(BTreeMap::new());
+        let answer = match self
+            .put(context, call, &question.about, &question.text, schema)
+            .await?
+        {
+            Put::Asking(asking) => return Ok(Consent::Asking(asking)),
+            Put::Answered(answer) => answer,
+        };
+        match answer {
+            Answer::Said(said) if said.action == ElicitationAction::Accept => Ok(Consent::Given),
+            Answer::Failed => unable(question, is_enough),
+            answer @ (Answer::Said(_) | Answer::Unclear | Answer::Silent) => Err(refusal(answer)),
+        }
+    }
+
+    /// Whether the user can be asked through this client, and wants to be.
+    pub(super) fn can_ask(&self, context: &RequestContext<RoleServer>) -> bool {
+        self.floors.confirm == Confirm::User && can_ask(context)
+    }
+
+    /// Puts a form to the user. `about` is what an answer is valid for.
+    ///
+    /// # Errors
+    /// When the call is cancelled.
+    pub(super) async fn put(
+        &self,
+        context: &RequestContext<RoleServer>,
+        call: &Call,
+        about: &str,
+        text: &str,
+        schema: ElicitationSchema,
+    ) -> Result<Put, Fault> {
+        let request = ElicitRequest::new(ElicitRequestParams::FormElicitationParams {
+            meta: None,
+            message: text.to_owned(),
+            requested_schema: schema,
+        });
         let is_modern = context
             .protocol_version()
             .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
         let answer = if is_modern {
             let round = context.extensions.get::<Round>();
-            let is_it = |round: &&Round| self.open.redeem(&round.ticket, &question.about);
+            let is_it = |round: &&Round| self.open.redeem(&round.ticket, about);
             let Some(round) = round.filter(is_it) else {
-                let ticket = self.open.issue(&question.about);
-                return Ok(Consent::Asking(Box::new(asking(question, ticket))));
+                let ticket = self.open.issue(about);
+                let requests = [(KEY.to_owned(), InputRequest::Elicitation(request))];
+                let asking = InputRequiredResult::new(Some(requests.into()), Some(ticket));
+                return Ok(Put::Asking(Box::new(asking)));
             };
             round.answer.clone().map_or(Answer::Unclear, Answer::Said)
         } else {
-            ask(context, call, question).await?
+            ask(context, call, request).await?
         };
-        match answer {
-            Answer::Said(ElicitationAction::Accept) => Ok(Consent::Given),
-            Answer::Said(ElicitationAction::Decline) => Err(Fault::new(
-                "declined",
-                "the user was asked, and said no",
-                "Nothing was done. Go on without it, and ask again only if the user wants it.",
-                false,
-            )),
-            Answer::Said(_) => Err(Fault::new(
-                "cancelled",
-                "the question to the user was closed without an answer",
-                "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. A client without a user closes \
-                 each question: there the setting SMART_COLAB_CONFIRM=model makes confirm: true enough.",
-                false,
-            )),
-            Answer::Unclear => Err(Fault::new(
-                "cancelled",
-                "the client's reply to the question for the user is no answer that can be read",
-                "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. For a client that cannot ask, \
-                 the setting SMART_COLAB_CONFIRM=model makes confirm: true enough.",
-                false,
-            )),
-            Answer::Silent => Err(Fault::new(
-                "timed_out",
-                "the user was asked, and has not answered in the time of a call",
-                "Nothing was done, and the question was withdrawn. Tell the user that their answer is needed, then call again: that shows it again.",
-                true,
-            )),
-            Answer::Failed if confirmed => Ok(Consent::Given),
-            Answer::Failed => Err(unconfirmed(question)),
-        }
+        Ok(Put::Answered(answer))
+    }
+}
+
+/// The error for anything but a yes.
+pub(super) fn refusal(answer: Answer) -> Fault {
+    match answer {
+        Answer::Said(said) if said.action == ElicitationAction::Decline => Fault::new(
+            "declined",
+            "the user was asked, and said no",
+            "Nothing was done. Go on without it, and ask again only if the user wants it.",
+            false,
+        ),
+        Answer::Said(_) => Fault::new(
+            "cancelled",
+            "the question to the user was closed without an answer",
+            "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. A client without a user closes \
+                 each question: there the setting SMART_COLAB_CONFIRM=model leaves the decision to the model.",
+            false,
+        ),
+        Answer::Unclear => Fault::new(
+            "cancelled",
+            "the client's reply to the question for the user is no answer that can be read",
+            "Nothing was done. Ask the user in the conversation what they want; calling again shows the question again. For a client that cannot ask, \
+                 the setting SMART_COLAB_CONFIRM=model leaves the decision to the model.",
+            false,
+        ),
+        Answer::Silent => Fault::new(
+            "timed_out",
+            "the user was asked, and has not answered in the time of a call",
+            "Nothing was done, and the question was withdrawn. Tell the user that their answer is needed, then call again: that shows it again.",
+            true,
+        ),
+        Answer::Failed => Fault::new(
+            "cancelled",
+            "the client cannot ask the user",
+            "Nothing was done. Ask the user in the conversation what they want.",
+            false,
+        ),
+    }
+}
+
+/// What a client that cannot ask means: as much as the model's word, if that `is_enough`.
+fn unable(question: &Question, is_enough: bool) -> Result<Consent, Fault> {
+    if is_enough {
+        Ok(Consent::Given)
+    } else {
+        Err(unconfirmed(question))
     }
 }
 
@@ -185,29 +259,16 @@ fn can_ask(context: &RequestContext<RoleServer>) -> bool {
     asks.is_some_and(|asks| asks.form.is_some() || asks.url.is_none())
 }
 
-fn request(question: &Question) -> ElicitRequest {
-    ElicitRequest::new(ElicitRequestParams::FormElicitationParams {
-        meta: None,
-        message: question.text.clone(),
-        requested_schema: ElicitationSchema::new(BTreeMap::new()),
-    })
-}
-
-fn asking(question: &Question, ticket: String) -> InputRequiredResult {
-    let request = InputRequest::Elicitation(request(question));
-    InputRequiredResult::new(Some([(KEY.to_owned(), request)].into()), Some(ticket))
-}
-
 /// Sends the question, and waits for the answer as long as there is then time for the work.
 async fn ask(
     context: &RequestContext<RoleServer>,
     call: &Call,
-    question: &Question,
+    request: ElicitRequest,
 ) -> Result<Answer, Fault> {
     call.say("waiting for the user's answer");
     let left = call.deadline.saturating_duration_since(Instant::now());
     let until = call.deadline - left / WORK_SHARE;
-    let request = ServerRequest::ElicitRequest(request(question));
+    let request = ServerRequest::ElicitRequest(request);
     let options = PeerRequestOptions::no_options();
     let sent = context.peer.send_cancellable_request(request, options);
     let mut handle = match sent.await {
@@ -220,7 +281,7 @@ async fn ask(
     let (answer, reason) = tokio::select! {
         biased;
         answered = &mut handle.rx => return Ok(match answered {
-            Ok(Ok(ClientResult::ElicitResult(answer))) => Answer::Said(answer.action),
+            Ok(Ok(ClientResult::ElicitResult(answer))) => Answer::Said(answer),
             Ok(Ok(_)) | Err(_) => Answer::Unclear,
             Ok(Err(error)) => {
                 tracing::info!(%error, "the client failed to ask the user");

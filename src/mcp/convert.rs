@@ -36,6 +36,14 @@ impl From<Fault> for CallToolResult {
     }
 }
 
+/// The code and the error of a failed call.
+pub(super) fn fault_of(result: &CallToolResult) -> Option<(String, String)> {
+    let facts = result.content.first()?.as_text()?;
+    let facts: Value = serde_json::from_str(facts.text.lines().next()?).ok()?;
+    let text = |name: &str| facts[name].as_str().map(str::to_owned);
+    Some((text("code")?, text("error")?))
+}
+
 /// Converts an execution: one line of facts, text and pictures in order, files.
 pub(super) fn execution(view: View, client: Client) -> CallToolResult {
     let logs: Vec<PathBuf> = view.summary.log.iter().map(PathBuf::from).collect();

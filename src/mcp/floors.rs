@@ -12,6 +12,7 @@ use crate::document::Documents;
 use crate::edge::google::Google;
 use crate::edge::limits::Limits;
 use crate::edge::settings::Confirm;
+use crate::edge::toolsets::Toolsets;
 use crate::jobs::Jobs;
 use crate::lease::Lease;
 use crate::notebook::Notebooks;
@@ -44,6 +45,8 @@ pub struct Floors {
     pub call_budget: Option<Duration>,
     /// Whose yes counts for what costs compute units.
     pub confirm: Confirm,
+    /// The tools that the client is offered.
+    pub toolsets: Toolsets,
     /// The user's folder for results.
     pub save_dir: PathBuf,
     /// The bridge's own folder.

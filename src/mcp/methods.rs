@@ -5,7 +5,7 @@ use rmcp::service::TxJsonRpcMessage;
 use rmcp::{ErrorData, RoleServer};
 
 /// The supported methods, each with its params.
-const METHODS: [(&str, &str); 12] = [
+const METHODS: [(&str, &str); 14] = [
     (
         "initialize",
         "an object with `protocolVersion`, a string, `capabilities`, an object, and `clientInfo`, an object with `name` and `version`",
@@ -27,6 +27,14 @@ const METHODS: [(&str, &str); 12] = [
         "an object with `notifications`, an object",
     ),
     ("prompts/list", PAGED),
+    (
+        "prompts/get",
+        "an object with `name`, a string, and `arguments`, an object of strings",
+    ),
+    (
+        "completion/complete",
+        "an object with `ref`, a prompt's, and `argument`, an object with `name` and `value`",
+    ),
 ];
 const PAGED: &str = "an object with `cursor`, a string from an earlier answer, or absent";
 const BY_URI: &str = "an object with `uri`, a string";
@@ -64,7 +72,6 @@ fn unknown(method: &str) -> String {
     let meant = closest(method, names);
     let meant = meant.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
     let what = match method.split_once('/') {
-        Some(("prompts", _)) => "this server has no prompts",
         Some(("logging", _)) => "this server sends no log messages to its clients",
         Some(("tasks", _)) => {
             "this server does not use MCP tasks: long code has a job_id, which get_output follows"
@@ -75,6 +82,18 @@ fn unknown(method: &str) -> String {
         "the method {shown:?} is not supported{meant}: {what}. Supported are {}",
         names.join(", ")
     )
+}
+
+/// The error for a name that nothing of this kind has.
+pub(super) fn unknown_name(kind: &str, name: &str, names: &[&str]) -> ErrorData {
+    let meant = closest(name, names.iter().copied());
+    let meant = meant.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
+    let shown: String = name.chars().take(MAX_SHOWN).collect();
+    let message = format!(
+        "there is no {kind} {shown:?}{meant}: there are {}",
+        names.join(", ")
+    );
+    ErrorData::invalid_params(message, None)
 }
 
 /// The most similar name, if one is similar enough.

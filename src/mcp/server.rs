@@ -5,15 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use rmcp::handler::server::router::prompt::PromptRouter;
 use rmcp::handler::server::tool::{ToolCallContext, ToolRouter};
 use rmcp::model::{
-    CallToolRequestParams, CallToolResponse, CallToolResult, CustomRequest, CustomResult,
-    ErrorCode, Implementation, ListResourceTemplatesResult, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ServerCapabilities,
-    ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool, UnsubscribeRequestParams,
+    CallToolRequestParams, CallToolResponse, CallToolResult, CompleteRequestParams, CompleteResult,
+    CustomRequest, CustomResult, ErrorCode, GetPromptRequestParams, GetPromptResponse,
+    Implementation, ListPromptsResult, ListResourceTemplatesResult, ListResourcesResult,
+    ListToolsResult, PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse,
+    ServerCapabilities, ServerConfig, SubscribeRequestParams, SubscriptionFilter, Tool,
+    UnsubscribeRequestParams,
 };
 use rmcp::service::{NotificationContext, RequestContext, SubscriptionContext};
 use rmcp::{ErrorData, RoleServer, ServerHandler};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -27,15 +31,17 @@ use super::left::Left;
 use super::methods;
 use super::reply;
 use super::resources::Resources;
+use super::settle::{Began, Settled};
 use crate::base::ids::JobId;
 use crate::connection::Connection;
+use crate::edge::toolsets::Toolset;
 
-/// Characters of an unknown tool's name that are quoted.
-const MAX_SHOWN: usize = 100;
-const INSTRUCTIONS: &str = "Runs Python on a Google Colab runtime or another machine, in a kernel that keeps its variables between calls. \
-    Short code: run_code_quick. Anything that may take more than a minute: run_code_long. Loops of many steps that must survive \
-    disconnects: run_chunked_operation. A call always returns in time: unfinished code keeps running, and get_output with its job_id \
-    shows further output. Errors have a code and a hint that says what to do next.";
+/// What matters comes first: Codex shows no more than 250 characters.
+const INSTRUCTIONS: &str = "Runs Python on Colab, Jupyter or this machine; variables stay. Over a minute: run_code_long; loops: \
+    run_chunked_operation. Code runs on after a call: get_output(job_id) shows the rest. After an unclear answer look there, never send it again.\n\
+    Short code: run_code_quick. Loops of many steps survive lost connections and machines as a chunked operation, which its checkpoint_name alone \
+    resumes. An error has a code and a hint with the next step: follow it. Before anything is deleted or restarted that took long to make, ask the \
+    user. Files: upload_to_colab and download_from_colab. Notebooks: open_notebook and the cell tools, or run_notebook for a whole one.";
 
 /// The MCP server. Cheap to clone.
 #[derive(Clone)]
@@ -46,6 +52,7 @@ pub struct Server {
     pub(super) open: Arc<Open>,
     named: Arc<Named>,
     router: Arc<ToolRouter<Self>>,
+    pub(super) prompts: Arc<PromptRouter<Self>>,
     /// Cancelled when the client has disconnected or this process ends: calls that end then were not cancelled by the client.
     leaving: CancellationToken,
 }
@@ -56,11 +63,12 @@ impl Server {
         let floors = Arc::new(floors);
         Self {
             resources: Arc::new(Resources::new(floors.clone())),
+            router: Arc::new(Self::offered_tools(&floors.toolsets)),
+            prompts: Arc::new(Self::prompt_router()),
             floors,
             left: Arc::default(),
             open: Arc::default(),
             named: Arc::default(),
-            router: Arc::new(Self::all_tools()),
             leaving: CancellationToken::new(),
         }
     }
@@ -105,6 +113,8 @@ impl ServerHandler for Server {
             .enable_resources()
             .enable_resources_list_changed()
             .enable_resources_subscribe()
+            .enable_prompts()
+            .enable_completions()
             .build();
         let mut info = ServerConfig::new(capabilities);
         info.server_info =
@@ -123,6 +133,30 @@ impl ServerHandler for Server {
         _context: RequestContext<RoleServer>,
     ) -> Result<ListToolsResult, ErrorData> {
         Ok(ListToolsResult::with_all_items(self.router.list_all()))
+    }
+
+    async fn list_prompts(
+        &self,
+        _request: Option<PaginatedRequestParams>,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<ListPromptsResult, ErrorData> {
+        Ok(ListPromptsResult::with_all_items(self.prompts()))
+    }
+
+    async fn get_prompt(
+        &self,
+        request: GetPromptRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<GetPromptResponse, ErrorData> {
+        self.answer_prompt(request, context).await
+    }
+
+    async fn complete(
+        &self,
+        request: CompleteRequestParams,
+        _context: RequestContext<RoleServer>,
+    ) -> Result<CompleteResult, ErrorData> {
+        Ok(CompleteResult::new(self.completions(&request).await))
     }
 
     async fn list_resources(
@@ -197,10 +231,8 @@ impl ServerHandler for Server {
         mut request: CallToolRequestParams,
         mut context: RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
-        let span = tracing::info_span!("call", tool = %request.name, execution = %JobId::fresh());
-        let name = request.name.clone();
         let Some(tool) = self.router.get(&request.name) else {
-            return Err(self.unknown_tool(&request.name));
+            return self.refuse_tool(&request.name);
         };
         let arguments = request.arguments.get_or_insert_default();
         let ignored = match arguments::fit_to_schema(tool, arguments) {
@@ -217,7 +249,38 @@ impl ServerHandler for Server {
             let name = client.title.unwrap_or(client.name);
             self.floors.documents.appear_for(&name);
         }
-        let cancelled = context.ct.clone();
+        context.extensions.insert(Began(Instant::now()));
+        let answer = self.dispatch(request.clone(), context.clone()).await?;
+        let CallToolResponse::Complete(result) = answer else {
+            return Ok(answer);
+        };
+        let answer = match self.settle(&context, result).await {
+            Settled::Again => self.dispatch(request, context.clone()).await?,
+            Settled::Answer(answer) => *answer,
+        };
+        let CallToolResponse::Complete(mut result) = answer else {
+            return Ok(answer);
+        };
+        arguments::note_ignored(&mut result, tool, &ignored);
+        self.named.name_in(&mut result);
+        // The reply to a cancelled call is not sent.
+        if !context.ct.is_cancelled() {
+            self.left.name_in(&mut result);
+            self.tell_of_limits(&mut result);
+        }
+        Ok(result.into())
+    }
+}
+
+impl Server {
+    /// Runs a tool.
+    async fn dispatch(
+        &self,
+        request: CallToolRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let span = tracing::info_span!("call", tool = %request.name, execution = %JobId::fresh());
+        let name = request.name.clone();
         let call = self
             .router
             .call(ToolCallContext::new(self, request, context));
@@ -225,16 +288,6 @@ impl ServerHandler for Server {
         let answer = AssertUnwindSafe(call).catch_unwind().instrument(span).await;
         self.resources.check_list();
         match answer {
-            Ok(Ok(CallToolResponse::Complete(mut result))) => {
-                arguments::note_ignored(&mut result, tool, &ignored);
-                self.named.name_in(&mut result);
-                // The reply to a cancelled call is not sent.
-                if !cancelled.is_cancelled() {
-                    self.left.name_in(&mut result);
-                    self.tell_of_limits(&mut result);
-                }
-                Ok(result.into())
-            }
             Ok(answer) => answer,
             Err(_) => {
                 tracing::error!(tool = %name, "a tool panicked");
@@ -242,9 +295,7 @@ impl ServerHandler for Server {
             }
         }
     }
-}
 
-impl Server {
     /// Says what happens to machines that have a limit.
     fn tell_of_limits(&self, result: &mut CallToolResult) {
         let news = self.floors.lease.news();
@@ -254,16 +305,35 @@ impl Server {
         }
     }
 
-    fn unknown_tool(&self, name: &str) -> ErrorData {
+    /// The answer to a call of a tool that is not offered.
+    fn refuse_tool(&self, name: &str) -> Result<CallToolResponse, ErrorData> {
+        let mut toolsets = Toolset::ALL.iter().copied();
+        let toolset = toolsets.find(|toolset| Self::tools_of(*toolset).has_route(name));
+        if let Some(toolset) = toolset {
+            let fault = Fault::new(
+                "switched_off",
+                format!(
+                    "the user's settings switch {name} off, with the toolset {}",
+                    toolset.name()
+                ),
+                "Do without it, or ask the user to change SMART_COLAB_TOOLSETS in the client's config and to restart the client. Nothing was done.",
+                false,
+            );
+            return Ok(CallToolResult::from(fault).into());
+        }
         let tools = self.router.list_all();
         let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
-        let meant = methods::closest(name, names.iter().copied());
-        let meant = meant.map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
-        let shown: String = name.chars().take(MAX_SHOWN).collect();
-        let message = format!(
-            "there is no tool {shown:?}{meant}: there are {}",
-            names.join(", ")
-        );
-        ErrorData::invalid_params(message, None)
+        Err(methods::unknown_name("tool", name, &names))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::INSTRUCTIONS;
+
+    #[test]
+    fn the_first_paragraph_of_the_instructions_is_shown_by_every_client() {
+        let first = INSTRUCTIONS.lines().next().unwrap();
+        assert!(first.len() <= 250, "{}", first.len());
     }
 }

@@ -36,8 +36,14 @@ pub fn configured(settings: &Settings) -> Arc<dyn Provisioner> {
         Target::RunningJupyter(folder) => {
             Arc::new(Jupyter::running(folder.clone(), &settings.data_dir))
         }
-        Target::Local => Arc::new(Local::new(settings)),
+        Target::Local => local(settings),
     }
+}
+
+/// Returns the provisioner of an executor on this computer.
+#[must_use]
+pub fn local(settings: &Settings) -> Arc<dyn Provisioner> {
+    Arc::new(Local::new(settings))
 }
 
 /// The Jupyter Server through which a runtime is reached.

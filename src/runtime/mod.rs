@@ -73,6 +73,8 @@ pub trait Code: Send + Sync {
     async fn setup(&self, id: JobId) -> RuntimeResult<String>;
     /// Returns the names that each of these cells defines and uses; nothing is run.
     async fn names(&self, cells: &[String]) -> RuntimeResult<Vec<CellNames>>;
+    /// Passes on the user's consent to the statement with which code was refused (`consent_needed`): it is accepted once then.
+    async fn consent(&self, statement: &str) -> RuntimeResult<()>;
 }
 
 /// Named kernels and their variables.

@@ -9,7 +9,9 @@ use super::event::{Event, EventKind};
 use super::files::{
     BundleLine, BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload,
 };
-use super::job::{EventPage, Job, JobRequest, KernelExit, NamesReply, NamesRequest};
+use super::job::{
+    ConsentRequest, EventPage, Job, JobRequest, KernelExit, NamesReply, NamesRequest,
+};
 use super::limits::{MAX_BODY_BYTES, MAX_CODE_HEAD_CHARS, MAX_TIMEOUT_SEC, MAX_WAIT};
 use super::machine::{Health, Probe};
 use super::problem::Problem;
@@ -60,6 +62,7 @@ fn find_losses(name: &str, value: &Value) -> Vec<String> {
             assert_ne!(event.kind, EventKind::Unknown, "{value}");
             round_trip::<Event>(name, value)
         }
+        "ConsentRequest" => round_trip::<ConsentRequest>(name, value),
         "NamesRequest" => round_trip::<NamesRequest>(name, value),
         "NamesReply" => round_trip::<NamesReply>(name, value),
         "Session" => round_trip::<Session>(name, value),

@@ -154,6 +154,12 @@ pub struct CellNames {
     pub opaque: bool,
 }
 
+/// The body of `POST /consents`: what the user has agreed to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConsentRequest {
+    pub statement: String,
+}
+
 /// The body of `POST /names`: sources of cells.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamesRequest {

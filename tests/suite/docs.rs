@@ -1,12 +1,16 @@
 //! Generated parts of the documentation match the code.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use smart_colab::edge::env::SETTINGS;
+use smart_colab::edge::toolsets::Toolset;
 
+use crate::support::home::Home;
+use crate::support::stdio::Bridge;
 use crate::tool_list::listed;
 
 const BEGIN: &str = "<!-- generated -->\n";
@@ -54,7 +58,35 @@ fn the_tools_page_describes_every_tool() {
         .unwrap();
         page += &arguments(&tool["inputSchema"]);
     }
+    page += &toolsets();
     generated("tools.md", &page);
+}
+
+/// The tools of each toolset, as the refusals of a server without them say.
+fn toolsets() -> String {
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for (offered, rest) in [("code", true), ("-code", false)] {
+        let home = Home::new();
+        let mut bridge = Bridge::greeted(home.program(&[("SMART_COLAB_TOOLSETS", offered)]));
+        let listed = listed();
+        let names = listed.iter().map(|tool| tool["name"].as_str().unwrap());
+        let of_code = ["run_code_quick", "run_code_long", "get_output"];
+        for name in names.filter(|name| of_code.contains(name) != rest) {
+            let refused = bridge.call(name, json!({}));
+            let error = refused.fact("error");
+            let (_, toolset) = error.rsplit_once(' ').unwrap();
+            found
+                .entry(toolset.to_owned())
+                .or_default()
+                .push(format!("`{name}`"));
+        }
+    }
+    let mut table = "## Toolsets\n\n`SMART_COLAB_TOOLSETS` switches them on and off.\n\n| toolset | tools |\n|---|---|\n".to_owned();
+    for (toolset, tools) in &found {
+        writeln!(table, "| `{toolset}` | {} |", tools.join(", ")).unwrap();
+    }
+    assert_eq!(found.len(), Toolset::ALL.len());
+    table + "\n"
 }
 
 fn arguments(schema: &Value) -> String {

@@ -23,6 +23,7 @@ mod doctor;
 mod download;
 mod examples;
 mod faults;
+mod in_the_client;
 mod install;
 mod jobs;
 #[cfg(unix)]

@@ -219,8 +219,8 @@ fn malformed_params_and_unknown_methods_have_different_errors() {
             106,
             "prompts/get",
             json!({"name": "x"}),
-            -32601,
-            "has no prompts",
+            -32602,
+            "there are analyse_a_dataset, ",
         ),
         (
             107,

@@ -109,6 +109,18 @@ class TooManyFailures(Refused):
         self.retry_after_sec = retry_after_sec
 
 
+class ForbiddenByPolicy(ExecutorError):
+    """The policy forbids what the code does; nothing was run."""
+
+    code = "forbidden_by_policy"
+
+
+class ConsentNeeded(ExecutorError):
+    """The policy wants the user's consent to what the detail says; nothing was run."""
+
+    code = "consent_needed"
+
+
 class OutsideRoot(ExecutorError):
     """The path is outside the content root."""
 

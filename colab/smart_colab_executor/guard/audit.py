@@ -1,4 +1,4 @@
-"""`audit.jsonl`: the jobs that ended and the requests refused. No code, no output, no token."""
+"""`audit.jsonl`: the jobs that ended, the policy's decisions, the requests refused. No code, no output, no token."""
 
 from __future__ import annotations
 
@@ -40,6 +40,11 @@ class Audit:
         """Record a job that ended."""
         with self._lock:
             self._write({"event": "job", **fields})
+
+    def decided(self, **fields: Any) -> None:
+        """Record what the policy decided about code."""
+        with self._lock:
+            self._write({"event": "policy", **fields})
 
     def refused(self, address: str, status: int, code: str, path: str) -> bool:
         """Record a refused request, unless refusals come too fast; return whether it was recorded."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..guard.admission import Admission
 from ..guard.audit import Audit
+from ..guard.policy import Guard
 from ..jobs.store import JobStore
 from ..machine.endings import Endings
 from ..sessions.registry import Sessions
@@ -20,6 +21,7 @@ class Config:
 
     admission: Admission
     audit: Audit
+    guard: Guard
     root: Path
     state: Path
     jobs: JobStore

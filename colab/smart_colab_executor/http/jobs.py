@@ -50,8 +50,13 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     def submit(job_id: str, asked: JobRequest, expected_boot_id: str | None = None) -> tuple[Job, bool]:
         if config.stop.is_set():
             raise errors.Busy("The executor is stopping.", "Try again after it has restarted.")
+        # What was accepted once is not judged again.
+        note = None
+        if not (config.guard.is_off or jobs.knows(job_id)):
+            note = config.guard.check(asked.sources(), asked.session, id=job_id, address=str(sender()))
         job, is_new = jobs.add(job_id, asked, address=str(sender()), expected_boot_id=expected_boot_id)
         if is_new:
+            job.note = note
             sessions.submit(job)
         return job, is_new
 
@@ -67,6 +72,14 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
         boot_id = None if expected is None else uuid_text(expected, "X-Expect-Boot-Id")
         job, is_new = submit(job_id, JobRequest.parse(json_body()), boot_id)
         return page(job, 0, wait, linger, max_bytes, 201 if is_new else 200)
+
+    @app.post("/consents")
+    def consent() -> Response:
+        statement = json_body().get("statement")
+        if not isinstance(statement, str):
+            raise errors.InvalidArgument("'statement' must be a string.", "Send the detail of a consent_needed.")
+        config.guard.agree(statement)
+        return json_reply({})
 
     @app.get("/jobs/<job_id>/events")
     def events(job_id: str) -> Response:

@@ -38,6 +38,8 @@ STATUSES: dict[type[errors.ExecutorError], int] = {
     errors.Unauthorized: 401,
     errors.AddressNotAllowed: 403,
     errors.TooManyFailures: 429,
+    errors.ForbiddenByPolicy: 403,
+    errors.ConsentNeeded: 403,
     errors.OutsideRoot: 403,
     errors.NotFound: 404,
     errors.JobConflict: 409,

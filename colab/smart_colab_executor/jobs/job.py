@@ -127,6 +127,7 @@ class Job:
     step: Step = field(init=False)
     # Whether the job waits for its turn to run its first or its next step.
     is_waiting: bool = True
+    note: str | None = None  # shown before its output
     # Whether sending it made its session.
     is_first: bool = False
     _steps: Iterator[Step] = field(init=False)
@@ -233,6 +234,7 @@ class Job:
             self.record.started_at = now()
             # The record on disk is not updated: a later executor finds the start in the events.
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
+            outputs.record_note(self.spool, self.note)
             self.changed.notify_all()
 
     def _begin_batch(self, batch: range) -> None:

@@ -23,6 +23,12 @@ MAX_END_CHARS = 8 * 1024
 EMPTY_NAME = re.compile(r"<.*( object| at 0x[0-9a-fA-F]+)>")
 
 
+def record_note(spool: Spool, note: str | None) -> None:
+    """Spool a line of the executor's own, if there is one. Raises OSError."""
+    if note:
+        record(spool, "stream", {"name": "stderr", "text": note})
+
+
 def record(spool: Spool, kind: str, content: Mapping[str, Any]) -> None:
     """Spool one iopub message; kinds without output are ignored. Raises OSError when the disk is full."""
     captured = {"widget": content["widget"]} if "widget" in content else {}

@@ -25,6 +25,11 @@ class JobRequest:
     kernel_id: str | None = None
     folder: str | None = None
 
+    def sources(self) -> list[str]:
+        """Return the code that runs, in the order in which it does."""
+        setup = (self.loop or {}).get("setup")
+        return [*([setup] if setup else []), self.code]
+
     def described_loop(self) -> dict[str, Any] | None:
         """Return the loop for a job's description: without the setup and the numbers, which may be long."""
         return self.loop and {name: value for name, value in self.loop.items() if name not in ("setup", "numbers")}

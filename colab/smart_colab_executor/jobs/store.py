@@ -114,6 +114,11 @@ class JobStore:
         found = (_read_only(state / "jobs" / job_id) for state in self._neighbours.with_job(job_id))
         return next(filter(None, found), None)
 
+    def knows(self, job_id: str) -> bool:
+        """Return whether a job was sent before."""
+        with self._lock:
+            return job_id in self._jobs or self._find(job_id) is not None
+
     def add(
         self, job_id: str, request: JobRequest, *, address: str | None = None, expected_boot_id: str | None = None
     ) -> tuple[Job, bool]:

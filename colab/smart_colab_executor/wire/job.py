@@ -117,6 +117,12 @@ class CellNames(TypedDict):
     opaque: bool
 
 
+class ConsentRequest(TypedDict):
+    """The body of `POST /consents`."""
+
+    statement: str
+
+
 class NamesRequest(TypedDict):
     """The body of `POST /names`."""
 

@@ -18,7 +18,7 @@ use crate::colab::{self, ColabError, Machines, Plane, Wanted};
 use crate::edge::limits::{Limits, amount};
 use crate::edge::settings::Endpoint;
 use crate::mcp::call::{self, Call};
-use crate::mcp::consent::{Consent, Question};
+use crate::mcp::consent::{Consent, Question, Stake};
 use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, Report};
 use crate::mcp::schema;
@@ -105,7 +105,7 @@ impl Server {
                 text: format!(
                     "Have Colab assign {wanted}{memory}? It costs compute units until it is given back ({limits}). {quota}"
                 ),
-                costs_units: true,
+                stake: Stake::Units,
             };
             let confirmed = args.confirm == Some(true);
             match self.consent(&context, &call, &question, confirmed).await? {
@@ -167,7 +167,7 @@ impl Server {
                     text: format!(
                         "Give the machine {name} back to Colab? {work}; its files and variables are lost."
                     ),
-                    costs_units: false,
+                    stake: Stake::Work,
                 };
                 let confirmed = args.confirm == Some(true);
                 match self.consent(&context, &call, &question, confirmed).await? {

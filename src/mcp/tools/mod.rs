@@ -1,4 +1,4 @@
-//! The tools, a file for each family. Each method is one tool: its description, its arguments, and the floor that it calls.
+//! The tools, a file for each family, which is a toolset. Each method is one tool: its description, its arguments, and the floor that it calls.
 
 mod browser;
 mod cell_runs;
@@ -22,25 +22,36 @@ mod variables;
 use rmcp::handler::server::tool::ToolRouter;
 
 use super::server::Server;
+use crate::edge::toolsets::{Toolset, Toolsets};
 
 impl Server {
-    pub(super) fn all_tools() -> ToolRouter<Self> {
-        Self::connection_tools()
-            + Self::pairing_tools()
-            + Self::code_tools()
-            + Self::job_tools()
-            + Self::chunked_tools()
-            + Self::checkpoint_tools()
-            + Self::notebook_tools()
-            + Self::cell_tools()
-            + Self::cell_run_tools()
-            + Self::tab_tools()
-            + Self::machine_tools()
-            + Self::notebook_run_tools()
-            + Self::file_tools()
-            + Self::reading_tools()
-            + Self::upload_tools()
-            + Self::session_tools()
-            + Self::variable_tools()
+    pub(super) fn offered_tools(toolsets: &Toolsets) -> ToolRouter<Self> {
+        let offered = Toolset::ALL
+            .iter()
+            .filter(|toolset| toolsets.has(**toolset));
+        let families = offered.map(|toolset| Self::tools_of(*toolset));
+        families.fold(ToolRouter::new(), |all, family| all + family)
+    }
+
+    pub(super) fn tools_of(toolset: Toolset) -> ToolRouter<Self> {
+        match toolset {
+            Toolset::Connection => Self::connection_tools(),
+            Toolset::Pairing => Self::pairing_tools(),
+            Toolset::Code => Self::code_tools(),
+            Toolset::Jobs => Self::job_tools(),
+            Toolset::Chunked => Self::chunked_tools(),
+            Toolset::Checkpoints => Self::checkpoint_tools(),
+            Toolset::Notebook => Self::notebook_tools(),
+            Toolset::Cells => Self::cell_tools(),
+            Toolset::CellRuns => Self::cell_run_tools(),
+            Toolset::Browser => Self::tab_tools(),
+            Toolset::Machines => Self::machine_tools(),
+            Toolset::NotebookRuns => Self::notebook_run_tools(),
+            Toolset::Files => Self::file_tools(),
+            Toolset::Reading => Self::reading_tools(),
+            Toolset::Uploads => Self::upload_tools(),
+            Toolset::Sessions => Self::session_tools(),
+            Toolset::Variables => Self::variable_tools(),
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! Tools for sessions: deleting their variables, restarting them.
 
+use std::time::Duration;
+
 use rmcp::handler::server::tool::ToolRouter;
 use rmcp::handler::server::wrapper::Parameters;
 use rmcp::model::{CallToolResponse, CallToolResult};
@@ -7,17 +9,21 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use crate::mcp::call::Call;
-use crate::mcp::consent::{Consent, Question};
+use crate::mcp::consent::{Consent, Question, Stake};
 use crate::mcp::fault::Fault;
 use crate::mcp::report::Report;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
 use crate::runtime::error::Reach;
-use crate::runtime::{Machine, RuntimeError, RuntimeResult};
+use crate::runtime::{Machine, RuntimeError, RuntimeResult, Sessions};
 use crate::wire::session::{Cleanup, CleanupRequest, Session, SessionState, kernel_of_adopted};
+
+/// For what runs, before a question about it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct CleanupArgs {
@@ -124,7 +130,7 @@ impl Server {
         &self,
         Parameters(args): Parameters<CleanupArgs>,
         context: RequestContext<RoleServer>,
-    ) -> Result<Report<CleanupReport>, Fault> {
+    ) -> Result<CallToolResponse, Fault> {
         if args.variables.as_ref().is_some_and(Vec::is_empty) {
             return Err(Fault::invalid(
                 "variables is empty: name one at least, or leave it out to delete all of them",
@@ -136,17 +142,24 @@ impl Server {
             variables: args.variables,
         };
         let budget = self.budget(&context);
-        let cleanup: RuntimeResult<Cleanup> = call::ask(self, &context, budget, async |call| {
-            call.await_turn().await;
-            let until = self.connection().until(call.deadline);
-            until.cleanup(&request).await
-        })
-        .await;
+        let done: RuntimeResult<Result<CallToolResponse, Fault>> =
+            call::ask(self, &context, budget, async |call| {
+                if let Some(question) = self.question_of_cleanup(&context, &call, &request).await {
+                    match self.consent(&context, &call, &question, false).await {
+                        Ok(Consent::Given) => {}
+                        Ok(Consent::Asking(asking)) => return Ok(Ok((*asking).into())),
+                        Err(fault) => return Ok(Err(fault)),
+                    }
+                }
+                call.await_turn().await;
+                let until = self.connection().until(call.deadline);
+                let report = CleanupReport::from(until.cleanup(&request).await?);
+                Ok(Ok(CallToolResult::from(Report(report)).into()))
+            })
+            .await;
         let advice =
             "It is not known whether the session was cleared: list_colab_variables shows it.";
-        cleanup
-            .map(|cleanup| Report(cleanup.into()))
-            .map_err(|error| unclear_first(error, advice))
+        done.map_err(|error| unclear_first(error, advice))?
     }
 
     #[tool(
@@ -173,14 +186,23 @@ impl Server {
         let budget = self.budget(&context);
         let done: RuntimeResult<Result<CallToolResponse, Fault>> =
             call::ask(self, &context, budget, async |call| {
-                if adopted.is_some() {
-                    let question = Question {
+                let question = if adopted.is_some() {
+                    Some(Question {
                         about: format!("restart {name}"),
                         text: format!(
                             "Restart the kernel of a notebook (session {name})? What runs there is ended, and its variables are lost, the user's own too."
                         ),
-                        costs_units: false,
-                    };
+                        stake: Stake::Work,
+                    })
+                } else {
+                    let working = self.working(&context, &call, |one| one.name == name).await;
+                    working.map(|jobs| Question {
+                        about: format!("restart {name}"),
+                        text: format!("Restart session {name}? {jobs}: that is ended, and the session's variables are lost."),
+                        stake: Stake::Jobs,
+                    })
+                };
+                if let Some(question) = question {
                     let confirmed = args.confirm == Some(true);
                     match self.consent(&context, &call, &question, confirmed).await {
                         Ok(Consent::Given) => {}
@@ -199,6 +221,56 @@ impl Server {
 }
 
 impl Server {
+    /// What runs or waits in these sessions, as clauses, if the user can be asked about it; none if nothing does, or that is not known in time.
+    async fn working(
+        &self,
+        context: &RequestContext<RoleServer>,
+        call: &Call,
+        is_meant: impl Fn(&Session) -> bool,
+    ) -> Option<String> {
+        if !self.can_ask(context) {
+            return None;
+        }
+        let until = call.deadline.min(Instant::now() + LOOK_TIMEOUT);
+        let sessions = self.connection().until(until).sessions().await.ok()?;
+        let works = |one: &&Session| one.running_job.is_some() || one.queued_jobs > 0;
+        let working = sessions.iter().filter(works).filter(|one| is_meant(one));
+        let jobs = working.map(|one| match &one.running_job {
+            Some(job) => format!("{job} runs in session {}", one.name),
+            None => format!("code waits in session {}", one.name),
+        });
+        let jobs: Vec<String> = jobs.collect();
+        (!jobs.is_empty()).then(|| jobs.join("; "))
+    }
+
+    /// What the user is asked before a cleanup while code runs. Named variables are meant; a busy session refuses by itself.
+    async fn question_of_cleanup(
+        &self,
+        context: &RequestContext<RoleServer>,
+        call: &Call,
+        request: &CleanupRequest,
+    ) -> Option<Question> {
+        if request.variables.is_some() && !request.temp_files {
+            return None;
+        }
+        let name = &request.session;
+        let jobs = self.working(context, call, |one| one.name != *name).await?;
+        let what = match &request.variables {
+            None => format!("all variables of session {name}"),
+            Some(names) => format!("{} of session {name}", names.join(", ")),
+        };
+        let files = if request.temp_files {
+            ", and the temporary files, which running code may use"
+        } else {
+            ""
+        };
+        Some(Question {
+            about: format!("cleanup {name} {}", request.temp_files),
+            text: format!("Delete {what}{files}? {jobs}."),
+            stake: Stake::Jobs,
+        })
+    }
+
     async fn restart(&self, name: &str, remove: bool, call: &Call) -> RuntimeResult<RestartReport> {
         let jobs = &self.floors.jobs;
         if remove {

@@ -63,6 +63,8 @@ struct Setup {
     root: PathBuf,
     python: Option<PathBuf>,
     search_path: OsString,
+    /// For risky calls in code.
+    policy: String,
 }
 
 #[derive(Debug)]
@@ -89,6 +91,7 @@ impl Local {
                 root: settings.save_dir.join("workspace"),
                 python: settings.python.clone(),
                 search_path: settings.search_path.clone(),
+                policy: settings.policy.clone(),
             },
             state: watch::Sender::new(State::Down),
             slot: OnceLock::new(),
@@ -230,6 +233,7 @@ impl Shared {
             root,
             python,
             search_path,
+            policy,
         } = &self.setup;
         let place = folder.join("package");
         let package = blocking(move || package::unpack(&place)).await?;
@@ -242,7 +246,8 @@ impl Shared {
         };
         self.say("starting the executor");
         let state = &self.slot()?.state;
-        let process = Process::start(&environment, &package, root, state, search_path).await?;
+        let process =
+            Process::start(&environment, &package, root, state, search_path, policy).await?;
         let executor = Executor::new(&process.endpoint)
             .map_err(|error| Fault::new(error.to_string(), error.remedy()))?;
         Ok((process, executor))

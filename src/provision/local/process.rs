@@ -55,6 +55,7 @@ impl Process {
         root: &Path,
         state: &Path,
         search_path: &std::ffi::OsStr,
+        policy: &str,
     ) -> Result<Self, Fault> {
         for folder in [root, state] {
             std::fs::create_dir_all(folder).map_err(|error| Fault::disk(folder, &error))?;
@@ -69,6 +70,7 @@ impl Process {
             .arg(root)
             .arg("--state")
             .arg(state)
+            .args(["--policy", policy])
             .current_dir(root)
             .env("PYTHONPATH", &package.folder)
             .env("PYTHONUTF8", "1")

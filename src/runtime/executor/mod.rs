@@ -25,7 +25,8 @@ use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
 use crate::wire::job::{
-    CellNames, EventPage, Job, JobList, JobReply, JobRequest, NamesReply, NamesRequest,
+    CellNames, ConsentRequest, EventPage, Job, JobList, JobReply, JobRequest, NamesReply,
+    NamesRequest,
 };
 use crate::wire::limits::MAX_BODY_BYTES;
 use crate::wire::machine::{Health, Probe};
@@ -269,6 +270,21 @@ impl Code for Executor {
             .timeout(ANSWER_TIMEOUT);
         let reply: NamesReply = self.http.json(call, MAX_LIST_BYTES).await?;
         Ok(reply.cells)
+    }
+
+    async fn consent(&self, statement: &str) -> RuntimeResult<()> {
+        let request = ConsentRequest {
+            statement: statement.to_owned(),
+        };
+        let call = self
+            .http
+            .request(Method::POST, "consents")
+            .json(&request)
+            .timeout(ANSWER_TIMEOUT);
+        self.http
+            .json::<serde::de::IgnoredAny>(call, MAX_LIST_BYTES)
+            .await
+            .map(drop)
     }
 }
 

@@ -386,6 +386,10 @@ impl Code for Kernels {
         self.job_of(id).map(|_| String::new())
     }
 
+    async fn consent(&self, _statement: &str) -> RuntimeResult<()> {
+        Err(unsupported("a policy for code", &self.reason))
+    }
+
     async fn names(&self, _cells: &[String]) -> RuntimeResult<Vec<CellNames>> {
         Err(unsupported(
             "finding out which cells need each other",

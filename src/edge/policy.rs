@@ -1,0 +1,42 @@
+//! The policy for risky calls in code, for executors that this program starts on this computer.
+
+use super::env::{self, Env};
+
+const LEVELS: [&str; 4] = ["off", "warn", "confirm", "deny"];
+const KINDS: [&str; 4] = ["delete", "shell", "credentials", "network"];
+const DEFAULT: &str = "warn";
+
+/// The policy in the form in which the executor reads it.
+pub(super) fn read(env: &Env) -> Result<String, String> {
+    let text = env.get(env::POLICY).unwrap_or(DEFAULT);
+    for part in text.split(',').map(str::trim) {
+        let (kind, level) = part.split_once('=').unwrap_or((KINDS[0], part));
+        if !LEVELS.contains(&level.trim()) || !KINDS.contains(&kind.trim()) {
+            return Err(format!(
+                "{} is {text:?}: it must be one of {}, or one for each kind of {}, such as warn,network=deny",
+                env::POLICY,
+                LEVELS.join(", "),
+                KINDS.join(", ")
+            ));
+        }
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Env, read};
+
+    #[test]
+    fn a_policy_is_a_level_or_one_for_each_kind_of_call() {
+        let read = |text| read(&Env::from([("SMART_COLAB_POLICY", text)]));
+        assert_eq!(read("").unwrap(), "warn");
+        assert_eq!(read("off, delete = deny").unwrap(), "off, delete = deny");
+        for wrong in ["strict", "shell", "warn,disk=deny", "deny,"] {
+            assert!(
+                read(wrong).unwrap_err().contains("warn,network=deny"),
+                "{wrong}"
+            );
+        }
+    }
+}
