@@ -31,8 +31,34 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 /// # Errors
 /// When the handshake with the client fails.
 pub async fn run(settings: &Settings) -> Result<(), ServeError> {
-    let connection = Arc::new(Connection::new(settings));
+    let floors = compose(settings);
+    let connection = floors.connection.clone();
     connection.warm_up();
+    floors.lease.watch();
+    floors.chunked.catch_up();
+    floors.documents.catch_up();
+    floors.notebook_runs.catch_up();
+    if settings.tab_port.is_some()
+        && let Err(error) = floors.browser.listen().await
+    {
+        tracing::warn!(%error, "no tab of Colab can connect: the port that was asked for cannot be had");
+    }
+    let served = serve(Server::new(floors), shutdown::on_signal()).await;
+    stop(&connection).await;
+    served
+}
+
+/// Stops what this process started.
+pub async fn stop(connection: &Connection) {
+    if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
+        tracing::warn!("what this process started did not stop in time");
+    }
+}
+
+/// The floors put together. Nothing is started and nothing is waited for.
+#[must_use]
+pub fn compose(settings: &Settings) -> Floors {
+    let connection = Arc::new(Connection::new(settings));
     let jobs = Arc::new(Jobs::new(
         connection.clone(),
         settings.save_dir.clone(),
@@ -65,7 +91,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         allowed_uploads(settings),
         transfers_dir,
     ));
-    let floors = Floors {
+    Floors {
         connection: connection.clone(),
         tasks: Tasks::new(
             jobs.clone(),
@@ -77,8 +103,8 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         checkpoints,
         jobs,
         downloads,
-        notebooks: Notebooks::new(connection.clone(), settings.save_dir.clone()),
-        browser: browser.clone(),
+        notebooks: Notebooks::new(connection, settings.save_dir.clone()),
+        browser,
         google: settings.google.clone(),
         limits: settings.limits,
         lease: Arc::new(Lease::new(&settings.data_dir, &settings.save_dir)),
@@ -91,21 +117,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
         toolsets: settings.toolsets.clone(),
         save_dir: settings.save_dir.clone(),
         data_dir: settings.data_dir.clone(),
-    };
-    floors.lease.watch();
-    floors.chunked.catch_up();
-    floors.documents.catch_up();
-    floors.notebook_runs.catch_up();
-    if settings.tab_port.is_some()
-        && let Err(error) = browser.listen().await
-    {
-        tracing::warn!(%error, "no tab of Colab can connect: the port that was asked for cannot be had");
     }
-    let served = serve(Server::new(floors), shutdown::on_signal()).await;
-    if timeout(STOP_TIMEOUT, connection.stop()).await.is_err() {
-        tracing::warn!("what this process started did not stop in time");
-    }
-    served
 }
 
 /// The folders that files may be uploaded from, and those that they may not.

@@ -4,6 +4,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::words;
@@ -25,14 +26,45 @@ pub(super) struct ConnectArgs {
     /// Forget the saved connection.
     #[arg(long, conflicts_with = "url")]
     forget: bool,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the command came to.
+struct Outcome {
+    code: u8,
+    /// For a person.
+    text: String,
+    /// For a program.
+    facts: Value,
 }
 
 /// Runs the command and reports its result, without showing the token.
 pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> ExitCode {
+    let is_json = args.json;
+    let mut outcome = work(args, settings, env).await;
+    let is_done = outcome.code == 0;
+    outcome.facts["success"] = is_done.into();
+    let said = match (is_json, is_done) {
+        (true, _) => writeln!(io::stdout(), "{}", outcome.facts),
+        (false, true) => writeln!(io::stdout(), "{}", outcome.text),
+        (false, false) => writeln!(io::stderr(), "smart-colab: {}", outcome.text),
+    };
+    match said {
+        Ok(()) => ExitCode::from(outcome.code),
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn work(args: ConnectArgs, settings: &Settings, env: &Env) -> Outcome {
     if args.forget {
         return match Pairing::new(&settings.data_dir).forget() {
-            Ok(true) => said("The saved connection was removed."),
-            Ok(false) => said("There was no saved connection."),
+            Ok(true) => said(
+                "The saved connection was removed.",
+                json!({"removed": true}),
+            ),
+            Ok(false) => said("There was no saved connection.", json!({"removed": false})),
             Err(error) => failed(&format!(
                 "the saved connection could not be removed: {error}"
             )),
@@ -50,33 +82,44 @@ pub(super) async fn run(args: ConnectArgs, settings: &Settings, env: &Env) -> Ex
     };
     let beside = beside.or_else(|| env.get(env::COLAB_TOKEN));
     let beside = beside.filter(|_| !has_token);
-    let endpoint = match endpoint(&text, beside) {
-        Ok(endpoint) => endpoint,
-        Err(fault) => {
-            eprintln!("smart-colab: the line {fault}");
-            return ExitCode::from(2);
-        }
-    };
-    connect(&endpoint, settings).await
+    match endpoint(&text, beside) {
+        Ok(endpoint) => connect(&endpoint, settings).await,
+        Err(fault) => Outcome {
+            code: 2,
+            ..failed(&format!("the line {fault}"))
+        },
+    }
 }
 
-async fn connect(endpoint: &Endpoint, settings: &Settings) -> ExitCode {
+async fn connect(endpoint: &Endpoint, settings: &Settings) -> Outcome {
     let deadline = Instant::now() + check_timeout(endpoint);
     match check_endpoint(endpoint, &settings.data_dir, deadline).await {
-        Err(error) => failed(&format!(
-            "{error}\nNothing was saved. {}",
-            error.remedy().worded(words::word)
-        )),
+        Err(error) => {
+            let hint = error.remedy().worded(words::word);
+            let facts = json!({"code": error.code(), "error": error.to_string(), "hint": hint});
+            Outcome {
+                facts,
+                ..failed(&format!("{error}\nNothing was saved. {hint}"))
+            }
+        }
         Ok(checked) => match Pairing::new(&settings.data_dir).save(endpoint) {
             Err(error) => failed(&format!(
                 "the connection works, but could not be saved: {error}"
             )),
-            Ok(()) => said(&format!(
-                "Connected to {} ({}).\n\
-                 Saved: servers without COLAB_URL use it from now on, and running ones switch to it when their connection fails.",
-                endpoint.address(),
-                describe(&checked),
-            )),
+            Ok(()) => said(
+                &format!(
+                    "Connected to {} ({}).\n\
+                     Saved: servers without COLAB_URL use it from now on, and running ones switch to it when their connection fails.",
+                    endpoint.address(),
+                    describe(&checked),
+                ),
+                json!({
+                    "url": endpoint.address(),
+                    "executor": checked.health.version,
+                    "memory_available_gb": checked.health.memory_available_gb,
+                    "lacks_executor": checked.lacks_executor,
+                }),
+            ),
         },
     }
 }
@@ -104,14 +147,18 @@ fn ask() -> io::Result<String> {
     Ok(line)
 }
 
-fn said(text: &str) -> ExitCode {
-    match writeln!(io::stdout(), "{text}") {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+fn said(text: &str, facts: Value) -> Outcome {
+    Outcome {
+        code: 0,
+        text: text.to_owned(),
+        facts,
     }
 }
 
-fn failed(text: &str) -> ExitCode {
-    eprintln!("smart-colab: {text}");
-    ExitCode::FAILURE
+fn failed(text: &str) -> Outcome {
+    Outcome {
+        code: 1,
+        text: text.to_owned(),
+        facts: json!({"error": text}),
+    }
 }

@@ -5,12 +5,15 @@ mod colab;
 mod connect;
 mod doctor;
 mod install;
+mod notebook;
+mod shell;
 mod tour;
 pub mod words;
+mod work;
 
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use tokio::runtime::Builder;
 
 use crate::app;
@@ -43,6 +46,8 @@ struct Place {
 enum Command {
     /// Serve MCP on stdio (the default).
     Serve(Place),
+    #[command(flatten)]
+    Work(work::Work),
     /// Put this server into the configs of the MCP clients that are installed here.
     Install(install::InstallArgs),
     /// Connect the servers of this computer to a notebook.
@@ -51,8 +56,14 @@ enum Command {
     Doctor(doctor::DoctorArgs),
     /// Machines that Google Colab assigns to your account, without a tunnel.
     Colab(colab::ColabArgs),
+    /// Write the notebook that starts the executor in Colab.
+    Notebook(notebook::NotebookArgs),
     /// Demonstrate everything on this machine, step by step.
     Try(Place),
+    /// Print the completions of a shell.
+    Completions(shell::CompletionsArgs),
+    /// Print the man page.
+    Man(shell::ManArgs),
 }
 
 /// Describes the settings for `--help`.
@@ -82,7 +93,12 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(flags) | Command::Try(flags)) => (flags.local, flags.port),
         Some(Command::Install(args)) => (args.local, None),
         Some(Command::Doctor(args)) => (args.local, None),
-        Some(Command::Connect(_) | Command::Colab(_)) | None => (false, None),
+        Some(Command::Work(work)) => (work.is_local(), None),
+        Some(Command::Completions(args)) => return shell::completions(args, Cli::command()),
+        Some(Command::Man(args)) => return shell::man(args, Cli::command()),
+        Some(Command::Connect(_) | Command::Colab(_) | Command::Notebook(_)) | None => {
+            (false, None)
+        }
     };
     let flags = Flags {
         local: before.local || after.0,
@@ -112,6 +128,9 @@ pub fn main() -> ExitCode {
             }
             finish(runtime.block_on(app::run(&settings)))
         }
+        Some(Command::Work(work)) => runtime.block_on(work.run(&settings, &env)),
+        Some(Command::Notebook(args)) => notebook::run(&args, &settings),
+        Some(Command::Completions(_) | Command::Man(_)) => ExitCode::SUCCESS,
         Some(Command::Install(args)) => install::run(&args, &settings, &env),
         Some(Command::Connect(args)) => runtime.block_on(connect::run(args, &settings, &env)),
         Some(Command::Doctor(args)) => {

@@ -46,19 +46,20 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::Install { client: Some(id) } => return format!("Run `smart-colab install {id}`, then restart the client.").into(),
         Step::Retry { after_sec } => return format!("Run this again in {after_sec} s.").into(),
         Step::Connect => "`smart-colab connect`",
-        Step::CheckConnection
-        | Step::Probe
-        | Step::RunQuick
-        | Step::RunLong
+        Step::CheckConnection => "`smart-colab doctor`",
+        Step::RunQuick | Step::RunLong => "`smart-colab run`",
+        Step::ListJobs => "`smart-colab jobs`",
+        Step::Output { job: None } => "`smart-colab logs`",
+        Step::Output { job: Some(id) } => return format!("`smart-colab logs {id}`").into(),
+        Step::Interrupt { job: None } => "`smart-colab stop`",
+        Step::Interrupt { job: Some(id) } => return format!("`smart-colab stop {id}`").into(),
+        Step::Upload => "`smart-colab put`",
+        Step::Download => "`smart-colab get`",
+        Step::Probe
         | Step::RunChunked
-        | Step::ListJobs
-        | Step::Output { .. }
-        | Step::Interrupt { .. }
         | Step::RestartSession
         | Step::ListVariables
         | Step::ListFiles
-        | Step::Upload
-        | Step::Download
         | Step::ListCheckpoints
         | Step::GetCheckpoint
         | Step::DeleteCheckpoint

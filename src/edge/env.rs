@@ -34,6 +34,11 @@ pub const PATH: &str = "PATH";
 /// Of clients: where they keep their files.
 pub const CLAUDE_CONFIG_DIR: &str = "CLAUDE_CONFIG_DIR";
 pub const CODEX_HOME: &str = "CODEX_HOME";
+/// Of terminals: what they are.
+pub const TERM: &str = "TERM";
+pub const TERM_PROGRAM: &str = "TERM_PROGRAM";
+pub const KITTY_WINDOW_ID: &str = "KITTY_WINDOW_ID";
+pub const TMUX: &str = "TMUX";
 /// The program that opens addresses, as for other programs.
 pub const BROWSER: &str = "BROWSER";
 /// Google's own: where its tools keep their sign-in.

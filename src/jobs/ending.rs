@@ -11,6 +11,9 @@ use crate::wire::state::Reason;
 /// Explains that the code ended its own Python process, however the job ended.
 pub(crate) const EXITED: &str = "the code called exit(), which skips the rest of its cell, or stopped its event loop: the Python process ended, and all variables are gone";
 
+/// The advice on an exception of which nothing more is known.
+pub(crate) const READ_TRACEBACK: &str = "Read the traceback, fix the code and run it again.";
+
 /// Whether the job's own code ended its Python process.
 pub(crate) fn has_exited(job: &Job) -> bool {
     use Reason::{Exited, Interrupted, PythonError};
@@ -162,7 +165,7 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
                 + ", run the setup again, then the fixed code. With CUDA_LAUNCH_BLOCKING=1 set before the first use of the GPU the traceback \
                    shows the right line.";
         }
-        _ => "Read the traceback, fix the code and run it again.",
+        _ => READ_TRACEBACK,
     };
     text.into()
 }

@@ -34,6 +34,11 @@ pub trait Reader: Send {
     /// Takes one event; `Break` asks for no more of them.
     fn take(&mut self, event: &Event) -> ControlFlow<()>;
 
+    /// No more events are there for now; `Break` as in [`Reader::take`].
+    fn pause(&mut self) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+
     /// The newest output, for progress reports.
     fn newest(&self) -> Newest {
         Newest::default()
@@ -269,6 +274,9 @@ impl Follower {
         }
         if whole {
             return Some(Ended::Finished);
+        }
+        if reader.pause().is_break() {
+            return Some(Ended::Full);
         }
         reader.is_satisfied().then_some(Ended::Deadline)
     }

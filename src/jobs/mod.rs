@@ -7,6 +7,7 @@
 //! - [`view`]: the collected output as it is handed to the face; [`summary`]: its facts and hints; [`body`]: its text and pictures in order; `ending`: why a job failed, in words; `body_line`: where;
 //! - [`until`]: waits for a line of the output;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log; [`search`]: lines of it that match;
+//! - [`live`]: the output as it comes, in place of a view;
 //! - [`store`]: which jobs were sent where, for later processes; [`overview`]: those and the runtime's own list in one;
 //! - `log`: a job's output as one text;
 //! - `control`: ending jobs and sessions;
@@ -24,6 +25,7 @@ pub(crate) mod ending;
 pub mod follow;
 pub mod keep;
 mod kernels;
+pub mod live;
 mod log;
 pub mod overview;
 mod pending;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use serde::Serialize;
 use tokio::time::Instant;
 
 use super::Jobs;
@@ -23,7 +24,8 @@ pub struct Wanted {
 }
 
 /// The source of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Source {
     /// The machine that runs it.
     Runtime,
@@ -34,7 +36,7 @@ pub enum Source {
 }
 
 /// One job.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Row {
     pub job_id: String,
     /// `queued`, `running`, `succeeded`, `failed`, `interrupted`, `timed_out`, `lost`; `unknown` if no response to it was ever received.

@@ -1,5 +1,7 @@
 //! The facts of a job's view, and what to do next, in words.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -247,19 +249,9 @@ impl Summary {
 
     pub(super) fn note_end(&mut self, job: Option<&Job>, error: Option<&PythonError>) {
         let Some(job) = job else { return };
-        let because = job.reason.map(|reason| explain(reason, job));
-        match (job.state, because, error) {
-            (JobState::Succeeded, _, _) => self.success = true,
-            (_, None | Some(("python_error", _, _)), Some(error)) => {
-                self.fail("python_error", &error.sentence(), advise(error), false);
-            }
-            (_, Some((code, sentence, hint)), _) => self.fail(code, &sentence, hint, false),
-            (_, None, None) => self.fail(
-                "python_error",
-                "the code failed",
-                "Read its output above.",
-                false,
-            ),
+        match explain_end(job, error) {
+            None => self.success = true,
+            Some((code, sentence, hint)) => self.fail(code, &sentence, hint, false),
         }
     }
 
@@ -279,5 +271,25 @@ impl Summary {
         self.error = Some(sentence.to_owned());
         self.hint = Some(hint.into());
         self.retryable = Some(retryable);
+    }
+}
+
+/// The error's code, sentence and advice for a job that has ended, by its exception where it raised one; none if it succeeded.
+pub(super) fn explain_end(
+    job: &Job,
+    error: Option<&PythonError>,
+) -> Option<(&'static str, Cow<'static, str>, Advice)> {
+    let because = job.reason.map(|reason| explain(reason, job));
+    match (job.state, because, error) {
+        (JobState::Succeeded, _, _) => None,
+        (_, None | Some(("python_error", _, _)), Some(error)) => {
+            Some(("python_error", error.sentence().into(), advise(error)))
+        }
+        (_, Some(because), _) => Some(because),
+        (_, None, None) => Some((
+            "python_error",
+            "the code failed".into(),
+            "Read its output above.".into(),
+        )),
     }
 }

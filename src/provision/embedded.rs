@@ -12,6 +12,9 @@ pub(super) const RELAY: &str = "relay/relay.py";
 /// A path with `/`, and the content.
 pub(super) type File = (Cow<'static, str>, Cow<'static, [u8]>);
 
+/// The notebook that starts the executor in Colab.
+pub const NOTEBOOK: &[u8] = include_bytes!("../../colab/smart_colab_executor.ipynb");
+
 #[derive(RustEmbed)]
 #[folder = "colab/smart_colab_executor"]
 struct Sources;

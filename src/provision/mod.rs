@@ -23,6 +23,7 @@ use crate::base::ids::JobId;
 use crate::edge::settings::{Settings, Target};
 use crate::jupyter::{OpenNotebook, Server};
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
+pub use embedded::NOTEBOOK;
 use jupyter::Jupyter;
 use local::Local;
 use remote::Remote;

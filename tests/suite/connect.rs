@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::process::{Output, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::executor::{Executor, TOKEN};
 use crate::support::home::Home;
@@ -165,7 +165,12 @@ fn the_command_saves_only_what_works_and_forgets_it_when_asked() {
     }
     fs::create_dir_all(home.folder("data")).unwrap();
     fs::write(&file, "{ torn").unwrap();
-    assert!(connect(&home, &[], &executor.line()).status.success());
+    let output = connect(&home, &["--json"], &executor.line());
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&said["success"], &said["url"]),
+        (&json!(true), &json!(executor.url))
+    );
     assert!(file.with_file_name("connection.json.corrupt-1").exists());
     assert!(connect(&home, &["--forget"], "").status.success());
     assert!(!file.exists());

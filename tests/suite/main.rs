@@ -15,6 +15,7 @@ mod cells;
 mod chunked;
 mod colab_machines;
 mod colab_tab;
+mod commands;
 mod connect;
 #[cfg(unix)]
 mod disconnecting;

@@ -341,6 +341,15 @@ fn help_says_what_each_command_does() {
     let mut page = String::new();
     for arguments in [
         &["-h"] as &[_],
+        &["run", "--help"],
+        &["jobs", "--help"],
+        &["logs", "--help"],
+        &["stop", "--help"],
+        &["get", "--help"],
+        &["put", "--help"],
+        &["notebook", "--help"],
+        &["completions", "--help"],
+        &["man", "--help"],
         &["install", "--help"],
         &["connect", "--help"],
         &["doctor", "--help"],

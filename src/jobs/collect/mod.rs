@@ -5,22 +5,36 @@ use std::ops::ControlFlow;
 
 use super::display::{Attachment, Body, Display};
 use super::follow::Reader;
+use super::keep::Kept;
 use super::pending::{Pending, State};
 use super::shown::{Effect, Interpreter};
 use crate::base::text::{Excerpt, Newest, Room, Screen};
 use crate::render::html;
 use crate::render::picture::is_picture;
-use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError};
+use crate::wire::event::{Event, EventKind, Finished, Progress, PythonError, StreamName};
 
 /// Bytes of attachments at which an answer is full; those of one more event still fit.
 const FULL_HELD: usize = MAX_HELD_BYTES / 2;
 /// Bytes of attachments received as text and held in memory until they are written to files.
 const MAX_HELD_BYTES: usize = 16 * 1024 * 1024;
 
+/// Receives output in order, as soon as it is there.
+pub trait Tap: Send {
+    /// Text that the code wrote, with its terminal codes.
+    fn stream(&mut self, name: StreamName, text: &str);
+    /// A value, or the text of a display.
+    fn show(&mut self, text: &str);
+    fn raise(&mut self, error: &PythonError);
+    /// Pictures and files, now in the user's folder.
+    fn keep(&mut self, kept: &Kept);
+}
+
 /// Collects the events of one answer.
 pub struct Collector {
     room: Room,
     screen: Screen,
+    /// Takes the text in place of the screen.
+    tap: Option<Box<dyn Tap>>,
     stops_when_full: bool,
     pending: Pending,
     html: html::Reader,
@@ -46,6 +60,7 @@ impl Collector {
         Self {
             room,
             screen: Screen::new(room),
+            tap: None,
             stops_when_full: false,
             pending: Pending::default(),
             html: html::Reader::default(),
@@ -58,6 +73,22 @@ impl Collector {
             progress: None,
             finished: None,
             log_at: None,
+        }
+    }
+
+    /// Hands the text on, and stops taking events whenever there are attachments to hand on with [`Collector::hand_on`].
+    #[must_use]
+    pub fn tapped(tap: Box<dyn Tap>) -> Self {
+        Self {
+            tap: Some(tap),
+            ..Self::new(Room::for_chars(0))
+        }
+    }
+
+    /// Hands on what is kept of the attachments.
+    pub(super) fn hand_on(&mut self, kept: &Kept) {
+        if let Some(tap) = &mut self.tap {
+            tap.keep(kept);
         }
     }
 
@@ -76,10 +107,27 @@ impl Collector {
 
     /// Adds output printed after the job's end.
     pub fn append_late(&mut self, text: &str) {
-        self.screen.push_block(
+        self.push_block(
             "[printed after the code finished, by a background thread or child process:]",
         );
-        self.screen.push(text);
+        match &mut self.tap {
+            Some(tap) => tap.show(text),
+            None => self.screen.push(text),
+        }
+    }
+
+    fn push(&mut self, name: StreamName, text: &str) {
+        match &mut self.tap {
+            Some(tap) => tap.stream(name, text),
+            None => self.screen.push(text),
+        }
+    }
+
+    fn push_block(&mut self, text: &str) {
+        match &mut self.tap {
+            Some(tap) => tap.show(text),
+            None => self.screen.push_block(text),
+        }
     }
 
     /// Finishes and returns the text.
@@ -100,7 +148,7 @@ impl Collector {
         let id = state.id.as_deref();
         let mut display = Display::of(state.seq, &state.data, id, &mut self.html);
         if let Some(text) = display.text.filter(|text| !text.is_empty()) {
-            self.screen.push_block(&text);
+            self.push_block(&text);
         }
         if let Some(id) = id
             && self.attached.remove(id)
@@ -130,9 +178,9 @@ impl Collector {
     fn apply(&mut self, seq: u64, effect: Effect<'_>) {
         match effect {
             Effect::Clear => self.clear(),
-            Effect::Print { text, .. } => {
+            Effect::Print { name, text } => {
                 self.show_newest();
-                self.screen.push(text);
+                self.push(name, text);
             }
             Effect::Show(shown) => self.display(State {
                 seq,
@@ -143,7 +191,10 @@ impl Collector {
             }),
             Effect::Raise(error) => {
                 self.show_newest();
-                self.screen.push_block(&traceback(error));
+                match &mut self.tap {
+                    Some(tap) => tap.raise(error),
+                    None => self.screen.push_block(&traceback(error)),
+                }
                 self.error = Some(error.clone());
             }
         }
@@ -174,8 +225,14 @@ impl Collector {
         std::mem::take(&mut self.attachments)
     }
 
+    fn is_to_hand_on(&self) -> bool {
+        self.tap.is_some() && !self.attachments.is_empty()
+    }
+
     fn clear(&mut self) {
-        self.settle();
+        if self.tap.is_none() {
+            self.settle();
+        }
         self.pending.clear();
         self.has_cleared |= self.screen.shown() > 0 || !self.attachments.is_empty();
         self.screen = Screen::new(self.room);
@@ -201,10 +258,21 @@ impl Reader for Collector {
             self.finished = Some(finished.clone());
         }
         self.log_at = self.log_at.or(event.log_at);
-        if self.stops_when_full && self.held >= FULL_HELD {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
+        let is_full = self.stops_when_full && self.held >= FULL_HELD;
+        match is_full || self.is_to_hand_on() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    /// A display that no update has replaced by now is shown.
+    fn pause(&mut self) -> ControlFlow<()> {
+        if self.tap.is_some() {
+            self.show_newest();
+        }
+        match self.is_to_hand_on() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
         }
     }
 
@@ -219,7 +287,9 @@ impl Reader for Collector {
     }
 }
 
-fn traceback(error: &PythonError) -> String {
+/// The traceback, or the exception's name and text where there is none.
+#[must_use]
+pub fn traceback(error: &PythonError) -> String {
     if error.traceback.is_empty() {
         return format!("{}: {}", error.ename, error.evalue);
     }
