@@ -17,7 +17,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 PACKAGE = HERE / "smart_colab_executor"
 NOTEBOOK = HERE / "smart_colab_executor.ipynb"
-CARRIED = (".py", ".txt")
+CARRIED = (".css", ".html", ".js", ".py", ".svg", ".txt")
 # The earliest time in a zip archive.
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 COMPRESSION_LEVEL = 9

@@ -10,6 +10,7 @@ from .http.files import add_file_routes
 from .http.jobs import add_job_routes
 from .http.machine import add_machine_routes
 from .http.middleware import install_middleware
+from .http.page import add_page_routes
 from .http.sessions import add_session_routes
 from .http.slots import Slots
 
@@ -27,4 +28,5 @@ def create_app(config: Config) -> Flask:
     add_job_routes(app, config, slots)
     add_session_routes(app, config, files)
     add_machine_routes(app, config)
+    add_page_routes(app)
     return app

@@ -259,7 +259,7 @@ def _greet(url: str, secret: str) -> None:
     """Print the next step in a terminal; programs read only the line on stdout, and no log receives the token."""
     if sys.stdout.isatty() and sys.stderr.isatty():
         print(
-            f"\nThe executor is up. Connect the bridge with this line:\n\n{url}#{secret}\n\n"
+            f"\nThe executor is up. Connect the bridge with this line, or open it in a browser:\n\n{url}#{secret}\n\n"
             "Anyone with this line can run code on this machine. Ctrl-C stops the executor and the code that it runs.",
             file=sys.stderr,
             flush=True,

@@ -41,7 +41,8 @@ def test_the_notebook_has_a_page_a_form_and_a_start_cell() -> None:
 def test_the_notebook_contains_every_file_of_the_package_unchanged() -> None:
     carried = built.carried()
     wanted = {file.relative_to(built.PACKAGE).as_posix() for file in built.PACKAGE.rglob("*.py")}
-    assert {*wanted, "requirements.txt"} <= set(carried)
+    page = {"page/index.html", "page/style.css", "page/app.js", "page/icon.svg", "page/vendor/uPlot.iife.min.js"}
+    assert {*wanted, *page, "requirements.txt"} <= set(carried)
     assert not any("__pycache__" in name for name in carried)
     archive = built.ARCHIVE.search(NOTEBOOK.cells[2].source)
     assert archive

@@ -43,7 +43,10 @@ ROUTES = [
     ("DELETE", "/jobs"),
     ("POST", "/health"),
     ("OPTIONS", "/jobs"),
-    ("GET", "/"),
+    ("GET", "/page/"),
+    ("GET", "/page/unknown.js"),
+    ("POST", "/page/app.js"),
+    ("POST", "/"),
 ]
 
 
@@ -79,6 +82,14 @@ def test_health_needs_no_token(executor: Executor) -> None:
     health = reply.json
     assert sorted(health) == ["memory_available_gb", "memory_used_pct", "status", "uptime_minutes", "version"]
     assert health["status"] == "ok"
+
+
+def test_the_page_needs_no_token_and_says_nothing_of_this_machine(executor: Executor) -> None:
+    for path in ("/", "/page/app.js", "/page/vendor/uPlot.iife.min.js"):
+        reply = executor.call("GET", path, token=None)
+        assert reply.status == 200
+        assert not any(said in reply.body for said in (TOKEN.encode(), str(executor.root).encode()))
+        assert executor.call("GET", path, token="wrong", CF_Connecting_IP=stranger()).status == 200
 
 
 def test_every_reply_names_boot_id_request_id_and_api_version(executor: Executor) -> None:

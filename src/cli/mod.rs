@@ -8,6 +8,7 @@ mod install;
 mod notebook;
 mod shell;
 mod tour;
+mod ui;
 pub mod words;
 mod work;
 
@@ -58,6 +59,8 @@ enum Command {
     Colab(colab::ColabArgs),
     /// Write the notebook that starts the executor in Colab.
     Notebook(notebook::NotebookArgs),
+    /// Open the page of the executor in the browser: live output, charts, files, a stop button.
+    Ui(ui::UiArgs),
     /// Demonstrate everything on this machine, step by step.
     Try(Place),
     /// Print the completions of a shell.
@@ -96,6 +99,7 @@ pub fn main() -> ExitCode {
         Some(Command::Work(work)) => (work.is_local(), None),
         Some(Command::Completions(args)) => return shell::completions(args, Cli::command()),
         Some(Command::Man(args)) => return shell::man(args, Cli::command()),
+        Some(Command::Ui(args)) => (args.local, None),
         Some(Command::Connect(_) | Command::Colab(_) | Command::Notebook(_)) | None => {
             (false, None)
         }
@@ -137,6 +141,7 @@ pub fn main() -> ExitCode {
             runtime.block_on(doctor::run(&args, &settings, &faults, &env))
         }
         Some(Command::Colab(args)) => runtime.block_on(colab::run(args, &settings)),
+        Some(Command::Ui(args)) => runtime.block_on(ui::run(args, &settings)),
         Some(Command::Try(_)) => {
             if runtime.block_on(tour::run(&settings)) {
                 ExitCode::SUCCESS

@@ -59,6 +59,8 @@ mod tests {
         for wanted in [
             "__init__.py",
             "in_kernel/kernel_side.py",
+            "page/index.html",
+            "page/vendor/uPlot.iife.min.js",
             "requirements.txt",
             RELAY,
         ] {

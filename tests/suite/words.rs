@@ -353,6 +353,7 @@ fn help_says_what_each_command_does() {
         &["install", "--help"],
         &["connect", "--help"],
         &["doctor", "--help"],
+        &["ui", "--help"],
         &["try", "--help"],
     ] {
         let output = Home::new().program(&[]).args(arguments).output().unwrap();

@@ -101,7 +101,8 @@ impl Drop for Chromium {
     }
 }
 
-fn program() -> PathBuf {
+/// Returns the program.
+pub(crate) fn program() -> PathBuf {
     if let Some(program) = env::var_os("SMART_COLAB_CHROMIUM") {
         return program.into();
     }

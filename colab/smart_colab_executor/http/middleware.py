@@ -25,11 +25,13 @@ log = logging.getLogger(__name__)
 MAX_BODY_BYTES = 8 * 1024 * 1024
 GZIP_FROM_BYTES = 1024
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Endpoints that need no token: this one, and the files of the page.
 OPEN_ENDPOINT = "health"
+OPEN_PREFIX = "page:"
 
 
 def install_middleware(app: Flask, boot_id: str, admission: Admission, audit: Audit, endings: Endings) -> None:
-    """Add admission, headers and error replies to all routes; the endpoint `health` needs no token."""
+    """Add admission, headers and error replies to all routes; the health and the page need no token."""
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY_BYTES
     _add_admission(app, admission, audit, endings)
     _add_reply_headers(app, boot_id)
@@ -49,6 +51,9 @@ def request_id() -> str:
 
 
 def _add_admission(app: Flask, admission: Admission, audit: Audit, endings: Endings) -> None:
+    def is_open() -> bool:
+        return request.endpoint == OPEN_ENDPOINT or (request.endpoint or "").startswith(OPEN_PREFIX)
+
     @app.before_request
     def admit() -> None:
         given = request.headers.get("X-Request-Id", "")
@@ -59,13 +64,13 @@ def _add_admission(app: Flask, admission: Admission, audit: Audit, endings: Endi
         # Runs before an unknown path becomes a 404.
         try:
             admission.check_address(g.sender)
-            if request.endpoint != OPEN_ENDPOINT:
+            if not is_open():
                 admission.check_token(g.sender, request.headers.get("Authorization"))
         except errors.Refused as error:
             # A flood of refusals must fill neither the audit nor the log.
             g.is_logged = audit.refused(str(g.sender), status_of(error), error.code, request.path)
             raise
-        if request.endpoint != OPEN_ENDPOINT:
+        if not is_open():
             endings.note_use()
             _check_version(request.headers.get("X-Smart-Colab-Api"))
 

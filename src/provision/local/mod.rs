@@ -15,7 +15,8 @@ mod python;
 mod slot;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
@@ -29,13 +30,16 @@ use crate::base::advice::Step;
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
-use crate::edge::settings::Settings;
+use crate::edge::settings::{Endpoint, Settings};
 use crate::runtime::executor::Executor;
 use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use fault::{Fault, WHAT};
 use layout::Environment;
 use process::Process;
 use slot::Slot;
+
+/// In the data folder.
+const FOLDER: &str = "executor";
 
 /// Reports the current step of a start.
 type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
@@ -81,13 +85,24 @@ enum State {
     Stopped,
 }
 
+/// Returns the executors that bridges on this computer have started, the newest first. One that has just ended is among them until it is
+/// started again, and does not answer.
+#[must_use]
+pub fn running(data_dir: &Path) -> Vec<Endpoint> {
+    let files = slot::ready_files(&data_dir.join(FOLDER).join("state"));
+    let lines = files
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok());
+    lines.filter_map(|line| process::endpoint(&line)).collect()
+}
+
 impl Local {
     /// Starts nothing yet.
     #[must_use]
     pub fn new(settings: &Settings) -> Self {
         Self(Arc::new(Shared {
             setup: Setup {
-                folder: settings.data_dir.join("executor"),
+                folder: settings.data_dir.join(FOLDER),
                 root: settings.save_dir.join("workspace"),
                 python: settings.python.clone(),
                 search_path: settings.search_path.clone(),
@@ -245,9 +260,9 @@ impl Shared {
             }
         };
         self.say("starting the executor");
-        let state = &self.slot()?.state;
+        let slot = self.slot()?;
         let process =
-            Process::start(&environment, &package, root, state, search_path, policy).await?;
+            Process::start(&environment, &package, root, slot, search_path, policy).await?;
         let executor = Executor::new(&process.endpoint)
             .map_err(|error| Fault::new(error.to_string(), error.remedy()))?;
         Ok((process, executor))

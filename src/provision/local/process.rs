@@ -16,6 +16,7 @@ use super::command::{command, path_with};
 use super::fault::Fault;
 use super::layout::Environment;
 use super::package::Package;
+use super::slot::Slot;
 use crate::base::lock::Lock;
 use crate::base::secret::Secret;
 use crate::edge::settings::{Endpoint, Kind};
@@ -45,7 +46,7 @@ struct ReadyLine {
 }
 
 impl Process {
-    /// Starts the executor and waits until it serves. `root` and `state` are absolute.
+    /// Starts the executor and waits until it serves. `root` and the folders of `slot` are absolute.
     ///
     /// # Errors
     /// The last lines that the executor wrote.
@@ -53,10 +54,11 @@ impl Process {
         environment: &Environment,
         package: &Package,
         root: &Path,
-        state: &Path,
+        slot: &Slot,
         search_path: &std::ffi::OsStr,
         policy: &str,
     ) -> Result<Self, Fault> {
+        let state = &*slot.state;
         for folder in [root, state] {
             std::fs::create_dir_all(folder).map_err(|error| Fault::disk(folder, &error))?;
         }
@@ -71,6 +73,8 @@ impl Process {
             .arg("--state")
             .arg(state)
             .args(["--policy", policy])
+            .arg("--ready-file")
+            .arg(&slot.ready)
             .current_dir(root)
             .env("PYTHONPATH", &package.folder)
             .env("PYTHONUTF8", "1")
@@ -147,7 +151,8 @@ async fn ready_line(pipe: impl AsyncRead + Send + Unpin + 'static) -> Option<End
     None
 }
 
-fn endpoint(line: &str) -> Option<Endpoint> {
+/// Reads the line that says that it serves.
+pub(super) fn endpoint(line: &str) -> Option<Endpoint> {
     let ready: ReadyLine = serde_json::from_str(line).ok()?;
     Some(Endpoint {
         kind: Kind::Executor,

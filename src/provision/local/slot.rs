@@ -9,12 +9,28 @@ use crate::edge::lock::FileLock;
 
 /// More bridges than ever run at once.
 const MAX_SLOTS: u32 = 100;
+const READY: &str = "ready.json";
 
 /// A state folder that belongs to this bridge until this is dropped.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) state: PathBuf,
+    /// Where the executor there says its address and token while it runs.
+    pub(super) ready: PathBuf,
     _lock: FileLock,
+}
+
+/// Returns the files in which executors of running bridges say their address, the newest first.
+pub(super) fn ready_files(folder: &Path) -> Vec<PathBuf> {
+    let is_held = |lock: &Path| matches!(FileLock::try_take(lock), Ok(None));
+    let mut found: Vec<_> = (0..MAX_SLOTS)
+        .map(|number| folder.join(format!("{number}.lock")))
+        .filter(|lock| lock.exists() && is_held(lock))
+        .map(|lock| lock.with_extension(READY))
+        .filter_map(|ready| Some((ready.metadata().ok()?.modified().ok()?, ready)))
+        .collect();
+    found.sort();
+    found.into_iter().rev().map(|(_, ready)| ready).collect()
 }
 
 impl Slot {
@@ -26,6 +42,7 @@ impl Slot {
             {
                 return Ok(Self {
                     state: folder.join(number.to_string()),
+                    ready: folder.join(format!("{number}.{READY}")),
                     _lock: lock,
                 });
             }
@@ -52,7 +69,7 @@ pub(super) fn find_log(folder: &Path, own: Option<&Path>, job: JobId) -> Option<
 mod tests {
     use std::fs;
 
-    use super::{Slot, find_log};
+    use super::{Slot, find_log, ready_files};
     use crate::base::ids::JobId;
 
     #[test]
@@ -69,6 +86,21 @@ mod tests {
         assert_eq!(found(&own, job), Some(place.join("log.txt")));
         assert_eq!(found(&own, JobId::fresh()), None);
         assert_eq!(found(&other, job), None);
+    }
+
+    #[test]
+    fn the_executors_of_running_bridges_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (
+            Slot::take(folder.path()).unwrap(),
+            Slot::take(folder.path()).unwrap(),
+        );
+        assert!(ready_files(folder.path()).is_empty());
+        fs::write(&first.ready, "{}").unwrap();
+        fs::write(&second.ready, "{}").unwrap();
+        let ready = first.ready.clone();
+        drop(second);
+        assert_eq!(ready_files(folder.path()), [ready]);
     }
 
     #[test]
