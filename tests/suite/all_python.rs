@@ -14,7 +14,7 @@ fn the_python_tests_pass() {
     let processes = PROCESSES_PER_CORE * available_parallelism().map_or(1, usize::from);
     let output = Command::new(python())
         .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .args(["--dist", "worksteal", "-n", &processes.to_string()])
+        .args(["--dist", "loadfile", "-n", &processes.to_string()])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("colab"))
         .env_remove("PYTHONPATH")
         .env_remove("SMART_COLAB_TOKEN")

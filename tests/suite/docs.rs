@@ -34,6 +34,16 @@ fn generated(page: &str, wanted: &str) {
 }
 
 #[test]
+fn the_readme_is_read_in_five_minutes() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let words = fs::read_to_string(path).unwrap().split_whitespace().count();
+    assert!(
+        words <= 1000,
+        "{words} words: what is not for everybody belongs in docs/"
+    );
+}
+
+#[test]
 fn the_settings_page_lists_every_setting() {
     let mut table = "| variable | default | meaning |\n|---|---|---|\n".to_owned();
     for setting in SETTINGS {
