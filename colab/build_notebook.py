@@ -49,10 +49,15 @@ elsewhere.
 `jupyter lab --gateway-url=…` line. JupyterLab started with it runs its kernels here, and the bridge works beside it,
 on the same machine. Notebooks and other files in JupyterLab stay on your computer; files that code writes are here.
 
-**Running it again.** The token stays the same as long as this machine exists (`/content/.smart_colab/token`). With
+**Running it again.** The token stays the same as long as this machine exists (`.smart_colab/token`). With
 your [ngrok domain](https://dashboard.ngrok.com/domains) as the Secret `NGROK_DOMAIN` (or in the form) the address
 stays the same too, and with a long random text as the Secret `SMART_COLAB_TOKEN` the token does even on a new
 machine: then the bridge's settings stay valid. A Cloudflare address is new at every start.
+
+**On Kaggle** this notebook works as it is: import it (*File > Import Notebook*), switch on *Internet* in the session
+options, add the Secrets under *Add-ons > Secrets*, and run both cells in a session of the editor. Code runs in
+`/kaggle`: datasets are in `input`, and what it writes to `working` Kaggle keeps as the notebook's output. Kaggle's
+rules apply there; read them, and decide for yourself whether your use complies.
 
 **Colab's rules.** [Colab's FAQ](https://research.google.com/colaboratory/faq.html) lists what is not allowed on
 runtimes that run free of charge, without a positive compute unit balance, and may be ended at any time without
@@ -102,7 +107,8 @@ def unpacked(package, folder):
 
     return start
 
-content = "/content" if Path("/content").is_dir() else "."
+# Kaggle's, which has Colab's too. Kaggle publishes /kaggle/working with the notebook: the token must not be there.
+content = next((folder for folder in ("/kaggle", "/content") if Path(folder).is_dir()), ".")
 root = Path(os.environ.get("SMART_COLAB_NOTEBOOK_ROOT", content)).absolute()
 PACKAGE = "<package>"
 unpacked(PACKAGE, root / ".smart_colab" / "package").start(tunnel, ngrok_domain, root, allowed_ips, server)

@@ -118,6 +118,25 @@ class FakeUserdata(ModuleType):
         return self.answer
 
 
+class FakeKaggle(ModuleType):
+    """Imitates kaggle_secrets."""
+
+    class BackendError(Exception):
+        pass
+
+    def __init__(self, answer: str | Exception) -> None:
+        super().__init__("kaggle_secrets")
+        self.answer = answer
+
+    def UserSecretsClient(self) -> "FakeKaggle":  # noqa: N802 - its name there
+        return self
+
+    def get_secret(self, label: str) -> str:
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+
 class TestSecret:
     @pytest.fixture
     def colab(self, monkeypatch: pytest.MonkeyPatch) -> Callable[[str | Exception], None]:
@@ -142,6 +161,23 @@ class TestSecret:
     def test_a_denied_secret_gives_the_remedy(self, colab: Callable[[str | Exception], None]) -> None:
         colab(FakeUserdata.NotebookAccessError())
         with pytest.raises(SetupError, match=r"NGROK_TOKEN(.|\n)*Notebook access"):
+            settings.secret("NGROK_TOKEN")
+
+    @pytest.mark.parametrize(("answer", "expected"), [(" value\n", "value"), (FakeKaggle.BackendError(), "")])
+    def test_on_kaggle_secrets_are_those_of_kaggle(
+        self,
+        colab: Callable[[str | Exception], None],
+        monkeypatch: pytest.MonkeyPatch,
+        answer: str | Exception,
+        expected: str,
+    ) -> None:
+        colab("one of Colab, whose modules are there too")
+        monkeypatch.setitem(sys.modules, "kaggle_secrets", FakeKaggle(answer))
+        assert settings.secret("NGROK_TOKEN") == expected
+
+    def test_kaggle_without_internet_gives_the_remedy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "kaggle_secrets", FakeKaggle(ConnectionError("Connection error")))
+        with pytest.raises(SetupError, match="Switch on Internet"):
             settings.secret("NGROK_TOKEN")
 
     def test_outside_colab_a_secret_is_read_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,7 @@ mod notebook_runs;
 mod official_client;
 mod other_client;
 mod output;
+mod packaging;
 mod page;
 mod provisioners;
 mod reading;

@@ -34,7 +34,7 @@ const FLOORS: [&[&str]; 17] = [
     &["cli"],
 ];
 
-const TOP_LEVEL: [&str; 23] = [
+const TOP_LEVEL: [&str; 24] = [
     ".cargo",
     ".ci",
     ".editorconfig",
@@ -55,6 +55,7 @@ const TOP_LEVEL: [&str; 23] = [
     "docs",
     "examples",
     "findings",
+    "packaging",
     "rust-toolchain.toml",
     "src",
     "tests",

@@ -1,7 +1,8 @@
-"""The start cell's settings: from the form, Colab's secrets and the environment."""
+"""The start cell's settings: from the form, the secrets of Colab or Kaggle, and the environment."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ EXECUTOR, JUPYTER = "executor", "Jupyter Server"
 
 @dataclass(frozen=True)
 class Settings:
-    """The checked settings from the form, Colab's secrets and the environment."""
+    """The checked settings from the form, the secrets and the environment."""
 
     server: str
     tunnel: str
@@ -63,9 +64,10 @@ def read_settings(
     ngrok_token = secret("NGROK_TOKEN")
     if not ngrok_token:
         raise SetupError(
-            "ngrok needs your authtoken as the Colab Secret NGROK_TOKEN:\n"
+            "ngrok needs your authtoken as the Secret NGROK_TOKEN:\n"
             "  1. Copy it from https://dashboard.ngrok.com/get-started/your-authtoken\n"
-            "  2. Click the key in Colab's left side bar, add the secret NGROK_TOKEN, and switch on 'Notebook access'\n"
+            "  2. Click the key in Colab's left side bar, add the secret NGROK_TOKEN, switch on 'Notebook access';\n"
+            "     on Kaggle, add it under Add-ons > Secrets, and attach it to this notebook\n"
             "  3. Run this cell again.\n"
             "Or choose the tunnel 'cloudflare' above, which needs no account."
         )
@@ -75,9 +77,12 @@ def read_settings(
 
 
 def secret(name: str) -> str:
-    """Return a secret from the environment or from Colab; empty if there is none."""
+    """Return a secret from the environment, from Kaggle or from Colab; empty if there is none."""
     if value := os.environ.get(name, "").strip():
         return value
+    # First, as Kaggle's machines are made from Colab's.
+    with contextlib.suppress(ImportError):
+        return _kaggle_secret(name)
     try:
         from google.colab import userdata
     except ImportError:
@@ -93,3 +98,18 @@ def secret(name: str) -> str:
         ) from error
     except userdata.TimeoutException:  # the browser page must answer, and it is not open
         return ""
+
+
+def _kaggle_secret(name: str) -> str:
+    """Return a secret from Kaggle. Raises ImportError elsewhere."""
+    from kaggle_secrets import BackendError, UserSecretsClient
+
+    try:
+        return str(UserSecretsClient().get_secret(name)).strip()
+    except BackendError:  # it has none of this name for this notebook
+        return ""
+    except ConnectionError as error:
+        raise SetupError(
+            "Kaggle's Secrets do not answer. Switch on Internet in the notebook's Session options, "
+            "and run this cell again."
+        ) from error
