@@ -97,7 +97,7 @@ class Sessions:
             names = sorted(self._sessions, key=lambda name: (name != DEFAULT_SESSION, name))
             return [_described(self._sessions[name]) for name in names]
 
-        return [_with_memory(*described) for described in self._thread.run(describe())]
+        return _with_memory(self._thread.run(describe()))
 
     def folders(self) -> dict[str, Path]:
         """Return the current folder of each session's kernel, if the system reports it."""
@@ -139,7 +139,8 @@ class Sessions:
             return _described(session), restarting.result()
 
         described, ended = self._thread.run(restart())
-        return _with_memory(*described), ended
+        [shown] = _with_memory([described])
+        return shown, ended
 
     def delete(self, name: str) -> list[str]:
         """Delete a session; return the ended jobs. Raises NotFound."""
@@ -200,6 +201,7 @@ def _described(session: Session) -> tuple[dict[str, Any], int | None]:
     return session.describe(), kernel.pid if kernel else None
 
 
-def _with_memory(shown: dict[str, Any], pid: int | None) -> dict[str, Any]:
-    """Add the memory of the session's kernel. Not in the kernels' thread: it scans all processes of the machine."""
-    return {**shown, "memory_mb": probe.resident_mb(pid) if pid is not None else None}
+def _with_memory(described: list[tuple[dict[str, Any], int | None]]) -> list[dict[str, Any]]:
+    """Add the memory of the sessions' kernels. Not in the kernels' thread: it scans all processes of the machine."""
+    memory = probe.resident_mb(pid for _, pid in described if pid is not None)
+    return [{**shown, "memory_mb": memory.get(pid) if pid is not None else None} for shown, pid in described]
