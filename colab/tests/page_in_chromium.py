@@ -52,6 +52,12 @@ run = "parent.document.title = 'run'"
 display(HTML(f'<p id=kept>kept</p><script>{{run}}</script><img src=x onerror="{{run}}">'))
 table = list(range(1000))
 """
+# A loop whose frames get their sizes while the page follows the end, and one of whose iterations is skipped.
+FRAMES = """
+from IPython.display import HTML, display
+display(HTML(f"<p style='height: {40 + 300 * (i % 2)}px'>frame {i}</p>"))
+1 / (i - 3)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -113,13 +119,19 @@ def test_a_job_is_watched_from_the_address_to_its_stop(page: Page, executor: Exe
         "import time\nfor n in range(10_000):\n    print('line', n)\n    time.sleep(0.02)", session="watched"
     )
     page.goto(f"{executor.ready['url']}/#{TOKEN}")
+    waiting = executor.submit("pass", session="watched")
     link = page.locator(f"a[href='#/jobs/{before}']")
+    expect(page.locator(".job h2"), "what runs is shown without a choice").to_have_text("for n in range(10_000):")
+    assert page.evaluate("[location.hash, document.activeElement === document.body]") == ["#/jobs", True]
+    expect(page).to_have_title("Jobs · smart-colab")
+    expect(page.locator(f"a[href='#/jobs/{waiting}']")).to_contain_text("waitingpasswatched · next in line")
     link.press("Enter")
     expect(link).to_be_focused()
     assert TOKEN not in page.url
     assert page.evaluate("JSON.stringify([{...localStorage}, {...sessionStorage}, document.cookie])") == '[{},{},""]'
     expect(page.get_by_role("region", name="Output")).to_contain_text(re.compile(r"line 2\d"))
     expect(page.locator(".job .state")).to_have_text("running")
+    expect(page).to_have_title("running: for n in range(10_000): · smart-colab")
 
     page.context.set_offline(True)
     expect(page.get_by_role("alert")).to_contain_text("The connection to the executor is lost")
@@ -128,6 +140,7 @@ def test_a_job_is_watched_from_the_address_to_its_stop(page: Page, executor: Exe
     expect(page.get_by_role("alert")).to_be_hidden()
     page.get_by_role("button", name="Stop").click()
     expect(page.locator(".job .state")).to_have_text("interrupted")
+    expect(page).to_have_title("interrupted: for n in range(10_000): · smart-colab")
     expect(page.locator(".output .note")).to_contain_text("Interrupted")
     lines = [line for line in output(page).splitlines() if line.startswith("line ")]
     assert lines == [f"line {n}" for n in range(len(lines))], "each line once, whatever was cut"
@@ -148,7 +161,7 @@ def test_output_is_shown_and_never_run(page: Page, executor: Executor) -> None:
     assert "90%" not in text
     red = page.locator(".output .f1").evaluate("node => [node.textContent, getComputedStyle(node).color]")
     assert red[0] == "red"
-    assert page.title() == "Jobs · smart-colab"
+    expect(page).to_have_title("succeeded: for n in range(0, 101, 10): · smart-colab")
     look(page, "output")
 
     page.get_by_label("Search the log").fill("ORANGE")
@@ -156,6 +169,19 @@ def test_output_is_shown_and_never_run(page: Page, executor: Executor) -> None:
     expect(page.get_by_label("Lines found")).to_have_text("red and orange")
     page.get_by_text("Code", exact=True).click()
     expect(page.get_by_label("Code", exact=True)).to_contain_text("table = list(range(1000))")
+
+    loop = {"start": 0, "stop": 12, "total": 12, "on_error": "skip"}
+    job = executor.submit(FRAMES, loop=loop)
+    executor.follow(job)
+    page.locator(f"a[href='#/jobs/{job}']").click()
+    expect(page.locator(".facts")).to_contain_text("· 1 skipped")
+    expect(page.frame_locator("iframe").last.get_by_text("frame 11")).to_be_visible()
+    wait_until(lambda: page.locator("iframe:not([style*=height])").count() == 0)
+    expect(page.get_by_text("To the end")).to_be_hidden()
+    below = "region => region.scrollHeight - region.scrollTop - region.clientHeight"
+    assert page.get_by_role("region", name="Output").evaluate(below) < 40
+    page.get_by_role("region", name="Output").press("Home")
+    expect(page.get_by_text("To the end")).to_be_visible()
     page.get_by_role("link", name="Sessions").click()
     page.get_by_text("Variables", exact=True).first.click()
     expect(page.get_by_role("row", name="table list 1000")).to_be_visible()
@@ -234,7 +260,14 @@ def test_what_cannot_be_shown_is_a_sentence_with_a_remedy(page: Page, executor: 
     expect(page.get_by_role("alert")).to_contain_text("for https://elsewhere.example: open it there. Nothing was sent")
     gone = uuid.uuid4()
     enter(page, executor, f"?#/jobs/{gone}")
-    expect(page.get_by_role("alert")).to_contain_text(str(gone))
+    expect(page.get_by_role("alert")).to_contain_text(f"There is no job {gone} here.")
+    expect(page.locator(".job .state")).to_be_hidden()
+    for address, shown in (("#/jobs/%E0%A4%A", "There is no job %E0%A4%A here."), ("#/jobs/zzz", "no job zzz here")):
+        page.evaluate("address => { location.hash = address }", address)
+        expect(page.get_by_role("alert")).to_contain_text(shown)
+    page.evaluate("location.hash = '#/nope'")
+    expect(page).to_have_url(re.compile("#/jobs$"))
+    expect(page.locator(".jobs")).to_be_visible()
 
     def many(route: Route) -> None:
         limit = int(route.request.url.rpartition("=")[2])
@@ -278,8 +311,9 @@ def test_a_new_token_is_asked_for_when_the_executor_comes_back(
 
 
 def test_behind_a_path_it_works_by_keyboard_and_shows_files(page: Page, executor: Executor) -> None:
-    (executor.root / "shown").mkdir()
-    (executor.root / "shown" / "table.csv").write_text("a,b\n1,2\n")
+    folder = executor.root / "shown"
+    folder.mkdir()
+    (folder / "table.csv").write_text("a,b\n1,2\n")
     base = f"{executor.ready['url']}/user/bob/proxy/5001"
     page.route(f"{base}/**", lambda route: route.continue_(url=route.request.url.replace("/user/bob/proxy/5001", "")))
     page.goto(f"{base}/#{TOKEN}")
@@ -299,6 +333,16 @@ def test_behind_a_path_it_works_by_keyboard_and_shows_files(page: Page, executor
     with page.expect_download() as download:
         page.get_by_role("button", name="Download").press("Enter")
     assert Path(download.value.path()).read_text() == "a,b\n1,2\n"
+    (folder / "table.csv").unlink()
+    page.get_by_role("button", name="Download").press("Enter")
+    expect(page.get_by_role("alert").last).to_contain_text("There is no")
+    expect(page.get_by_label("Content")).to_have_count(0)
+    if os.name == "posix":
+        os.mkfifo(folder / "back\\slash")
+        page.evaluate("path => { location.hash = `#/files/${encodeURIComponent(path)}` }", str(folder / "back\\slash"))
+        expect(page.locator(".trail strong")).to_have_text("back\\slash")
+        expect(page.get_by_text("This is no regular file")).to_be_visible()
+        expect(page.get_by_role("button", name="Download")).to_have_count(0)
     painted = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(f"first paint: {painted:.0f} ms")
     assert page.url.startswith(base)

@@ -197,14 +197,17 @@ def test_a_jobs_code_is_returned_as_sent(executor: Executor) -> None:
     assert executor.call("GET", f"/jobs/{UNKNOWN_ID}/code").json["code"] == "not_found"
 
 
-def test_the_log_has_no_code_no_query_and_no_token(start: Callable[..., Executor]) -> None:
+def test_the_log_has_no_code_no_query_no_token_and_no_file_of_the_page(start: Callable[..., Executor]) -> None:
     executor = start()
     executor.run("secret_code = 'hunter2'")
     executor.call("GET", "/files/list?path=secret_path")
+    executor.call("GET", "/page/app.js", token=None)
+    executor.call("POST", "/page/app.js")
     executor.call("GET", "/jobs", token="secret-wrong-token", X_Request_Id="seen-in-the-log")
     log = executor.log.read_text()
     assert "GET '/jobs' 401" in log
     assert "seen-in-the-log" in log
+    assert ("GET '/page/app.js'" in log, "POST '/page/app.js' 405" in log) == (False, True), "only errors of the page"
     for secret in ("hunter2", "secret_path", "secret-wrong-token", TOKEN):
         assert secret not in log
 

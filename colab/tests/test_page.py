@@ -95,10 +95,10 @@ def test_output_is_never_parsed_as_html_in_the_page() -> None:
 
 
 def test_modules_are_asked_for_at_once() -> None:
-    first = (FOLDER / "app.js").read_text("utf-8")
+    first = (FOLDER / "index.html").read_text("utf-8")
     for path in OWN:
         if path.suffix == ".js" and path.name != "app.js":
-            assert f'"./{path.name}"' in first
+            assert f'<link rel="modulepreload" href="page/{path.name}">' in first
 
 
 def test_the_library_is_as_published_with_its_licence() -> None:

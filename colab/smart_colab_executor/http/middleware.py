@@ -50,9 +50,13 @@ def request_id() -> str:
     return found
 
 
+def _is_page() -> bool:
+    return (request.endpoint or "").startswith(OPEN_PREFIX)
+
+
 def _add_admission(app: Flask, admission: Admission, audit: Audit, endings: Endings) -> None:
     def is_open() -> bool:
-        return request.endpoint == OPEN_ENDPOINT or (request.endpoint or "").startswith(OPEN_PREFIX)
+        return request.endpoint == OPEN_ENDPOINT or _is_page()
 
     @app.before_request
     def admit() -> None:
@@ -82,7 +86,8 @@ def _add_reply_headers(app: Flask, boot_id: str) -> None:
         reply.headers["X-Request-Id"] = g.request_id
         reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
         _compress(reply)
-        if g.is_logged:
+        # The page's files are many, and served to anybody.
+        if g.is_logged and not (_is_page() and reply.status_code < 400):
             spent_ms = (time.monotonic() - g.began) * 1000
             # Quoted, so that no path can forge lines.
             log.info("%s %r %d %.0f ms %s", request.method, request.path, reply.status_code, spent_ms, g.request_id)

@@ -6,15 +6,8 @@ import { showFiles } from "./files.js";
 import { showJobs } from "./jobs.js";
 import { showMachine } from "./machine.js";
 import { showSessions } from "./sessions.js";
-// What those import, all asked for at once, after the style: the first paint waits for nothing else.
-import "./job.js";
-import "./output.js";
-import "./rich.js";
-import "./search.js";
-import "./terminal.js";
 
 const VIEWS = { jobs: showJobs, sessions: showSessions, files: showFiles };
-// A view's address; any other fragment is a token.
 const ROUTE = /^#\/(jobs|sessions|files)(?:\/(.*))?$/s;
 const THEMES = ["system", "light", "dark"];
 
@@ -27,12 +20,14 @@ let machine = new AbortController();
 let root = "";
 let openedFor = "#/jobs";
 
+/** Whether a fragment is a token: one that begins with / is a view's address, or meant as one. */
+const hasToken = (hash) => hash.length > 1 && !hash.startsWith("#/");
+
 /** Takes the token out of the address, and the address out of the history. */
 function takeToken() {
   const { hash } = location;
-  if (hash.length < 2) return null;
-  if (ROUTE.test(hash)) {
-    openedFor = hash;
+  if (!hasToken(hash)) {
+    if (hash.length > 1) openedFor = hash;
     return null;
   }
   history.replaceState(null, "", location.pathname + location.search);
@@ -51,6 +46,7 @@ function tokenOf(line) {
     return line.trim();
   }
   if (address.origin !== location.origin) throw new Error(`That line is for ${address.origin}: open it there. Nothing was sent.`);
+  if (ROUTE.test(`#${after[0]}`)) throw new Error("That line has no token: paste the one that the executor prints.");
   return after.join("#");
 }
 
@@ -74,7 +70,7 @@ async function open(token) {
   machine.abort();
   machine = new AbortController();
   showMachine(part("machine"), machine.signal);
-  if (!ROUTE.test(location.hash)) history.replaceState(null, "", openedFor);
+  if (location.hash.length < 2) history.replaceState(null, "", openedFor);
   route();
 }
 
@@ -92,10 +88,12 @@ function ask(error = null) {
 }
 
 function route() {
-  const [, name, rest] = ROUTE.exec(location.hash) ?? [null, "jobs", ""];
-  const chosen = rest ? decodeURIComponent(rest) : null;
+  if (!ROUTE.test(location.hash)) history.replaceState(null, "", "#/jobs");
+  const [, name, rest] = ROUTE.exec(location.hash);
+  const chosen = rest ? decoded(rest) : null;
   const { activeElement: focused } = document;
   openedFor = location.hash;
+  document.title = `${name[0].toUpperCase()}${name.slice(1)} · smart-colab`;
   if (shown.name === name && shown.choose) {
     shown.choose(chosen);
     return settle(focused);
@@ -106,9 +104,17 @@ function route() {
     if (anchor.hash === `#/${name}`) anchor.setAttribute("aria-current", "page");
     else anchor.removeAttribute("aria-current");
   }
-  document.title = `${name[0].toUpperCase()}${name.slice(1)} · smart-colab`;
   shown = { name, choose: VIEWS[name](part("view"), chosen, view.signal, root) };
   settle(focused);
+}
+
+/** What is chosen in an address; what no browser wrote stays as it is. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }
 
 /** Where the element that had the focus is gone, what came in its place has it. */
@@ -124,7 +130,7 @@ function refusal(problem) {
 }
 
 addEventListener("hashchange", () => {
-  if (location.hash.length > 1 && !ROUTE.test(location.hash)) start();
+  if (hasToken(location.hash)) start();
   else if (isOpen()) route();
 });
 // Its address would be taken for a token.

@@ -73,6 +73,9 @@ export function moment(text) {
   return time.toDateString() === new Date().toDateString() ? clock : `${time.toLocaleDateString()} ${clock}`;
 }
 
+/** Facts in a line, which breaks only between them; what is no text is left out. */
+export const line = (facts) => facts.filter(Boolean).map((fact) => fact.replaceAll(" ", "\u00a0")).join("\u00a0· ");
+
 export const count = (number, one, many = `${one}s`) => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
 /** Reports a state to readers of the screen. */

@@ -25,12 +25,15 @@ export function showFiles(parent, path, signal, root) {
     else await showFile(body, stat, signal);
     return true;
   };
-  repeat(load, 1, signal, (problem) => body.replaceChildren(fault(problem), h("p", {}, h("a", { href: "#/files" }, "Back to the first folder"))));
+  repeat(load, 1, signal, (problem) => body.replaceChildren(...failed(problem)));
 }
+
+const failed = (problem) => [fault(problem), h("p", {}, h("a", { href: "#/files" }, "Back to the first folder"))];
 
 /** The folders from the content root to a path in it. */
 function steps(path, root) {
-  const parts = [root, ...path.slice(root.length).split(/[\\/]/).filter(Boolean)];
+  // Elsewhere than on Windows a name may have a \ in it.
+  const parts = [root, ...path.slice(root.length).split(root.startsWith("/") ? "/" : /[\\/]/).filter(Boolean)];
   return parts.map((name, index) => {
     const isLast = index === parts.length - 1;
     const step = isLast ? h("strong", {}, name) : h("a", { href: address(parts.slice(0, index + 1).join("/")) }, name);
@@ -64,6 +67,7 @@ async function showFolder(parent, path, signal) {
 }
 
 async function showFile(parent, stat, signal) {
+  if (stat.type !== "file") return parent.replaceChildren(h("p", {}, "This is no regular file: there is nothing to show or to download."));
   const query = `path=${encodeURIComponent(stat.path)}`;
   const said = h("p", { role: "status", class: "quiet" });
   const button = h("button", { type: "button", class: "primary" }, "Download");
@@ -73,6 +77,7 @@ async function showFile(parent, stat, signal) {
       await download(stat, `files/download?${query}`, (text) => (said.textContent = text));
     } catch (error) {
       if (error.name === "AbortError") said.textContent = "";
+      else if (error.status === 404) parent.replaceChildren(...failed(error));
       else said.replaceChildren(fault(error));
     }
     button.disabled = false;
@@ -80,7 +85,6 @@ async function showFile(parent, stat, signal) {
   const content = h("div", {});
   const facts = h("p", {}, `${size(stat.size)}, changed ${moment(stat.modified_at)} `);
   parent.replaceChildren(facts, button, said, content);
-  if (stat.type !== "file") return content.append(h("p", {}, "This is no regular file: there is nothing to show."));
   const found = await get(`files/read?${query}&lines=${LINES}`, { signal });
   if (/^image\/(png|jpeg|gif|webp|svg\+xml)$/.test(found.mime) && stat.size <= MAX_PICTURE_BYTES) {
     const picture = h("img", { alt: stat.name });

@@ -1,7 +1,7 @@
 // One job: what it is, its output as it comes, its code, and the button that stops it.
 
-import { get, Problem, repeat, request, retryNow, text } from "./api.js";
-import { announce, count, duration, fault, h, moment, size, write } from "./dom.js";
+import { get, repeat, request, retryNow, text } from "./api.js";
+import { announce, count, duration, fault, h, line, moment, size, write } from "./dom.js";
 import { Output } from "./output.js";
 import { search } from "./search.js";
 
@@ -9,13 +9,17 @@ import { search } from "./search.js";
 const PART_BYTES = 2 * 1024 * 1024;
 const PART_EVENTS = [100, 3000];
 const PAGE_BYTES = 1024 * 1024;
+/** The id of a job. */
+export const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const FINAL = ["succeeded", "failed", "interrupted", "timed_out", "lost"];
 
 export const isFinal = (job) => FINAL.includes(job.state);
-export const stateName = (job) => (job.state === "timed_out" ? "timed out" : job.state);
+export const stateName = (job) => ({ queued: "waiting", timed_out: "timed out" })[job.state] ?? job.state;
+/** A waiting job's place among those of its session. */
+export const placeOf = (job) => job.queue_position && (job.queue_position === 1 ? "next in line" : `number ${job.queue_position} in line`);
 
 const REASONS = {
-  python_error: "by an exception",
+  python_error: "ended by an exception",
   kernel_died: "the kernel died",
   timeout: "its time was over",
   session_restarted: "its session was restarted",
@@ -27,8 +31,8 @@ const REASONS = {
   exited: "the code ended its kernel",
 };
 
-/** Shows a job until `signal`. */
-export function showJob(parent, id, signal) {
+/** Shows a job until `signal`; one that was chosen names the tab. */
+export function showJob(parent, id, signal, isChosen) {
   const state = h("span", { class: "state" });
   const title = h("h2", {});
   const stop = h("button", { type: "button", class: "danger", hidden: true });
@@ -38,10 +42,14 @@ export function showJob(parent, id, signal) {
   const view = h("article", { class: "job" }, h("p", { class: "back" }, h("a", { href: "#/jobs" }, "← Jobs")),
     h("div", { class: "job-head" }, state, title, stop), facts, bar, why);
   parent.replaceChildren(view);
+  if (!ID.test(id)) return view.append(fault(unknown(id)));
   const output = new Output(id, earlier);
   let job = null;
   let after = null;
   let lastState = null;
+  // The iterations skipped in the events from `from` on; of a long output not all are read.
+  const skipped = new Set();
+  let from = 0;
 
   stop.addEventListener("click", async () => {
     stop.disabled = true;
@@ -55,22 +63,37 @@ export function showJob(parent, id, signal) {
     setTimeout(() => (stop.disabled = false), 2000);
   });
 
+  function note(events) {
+    events.forEach((event) => event.type === "progress" && event.error && skipped.add(event.seq));
+  }
+
+  function name() {
+    if (!isChosen || signal.aborted || !job) return;
+    // A page that is not seen asks nothing: a state that may be over is not told.
+    const told = isFinal(job) || !document.hidden ? `${stateName(job)}: ` : "";
+    document.title = `${told}${job.code_head || id} · smart-colab`;
+  }
+  document.addEventListener("visibilitychange", name, { signal });
+
   function describe(found) {
     job = found;
+    name();
     state.dataset.state = job.state;
     write(state, stateName(job));
     write(title, job.code_head || "(no code)");
     write(stop, job.loop ? "Stop the operation" : job.state === "queued" ? "Remove from the queue" : "Stop");
     stop.hidden = isFinal(job);
+    write(output.end, isFinal(job) ? "↓ To the end" : "↓ Follow the end");
     const parts = [
       `session ${job.session}`,
-      job.queue_position ? `number ${job.queue_position} in the queue` : null,
+      placeOf(job),
       job.started_at ? `started ${moment(job.started_at)}` : `sent ${moment(job.created_at)}`,
       job.execution_time_sec === null ? null : `${job.state === "running" ? "running for" : "took"} ${duration(job.execution_time_sec)}`,
-      job.log_bytes ? `${size(job.log_bytes)} of text` : null,
-      job.reason && REASONS[job.reason] ? REASONS[job.reason] : null,
+      job.log_bytes ? `printed ${size(job.log_bytes)}` : null,
+      skipped.size ? `${from ? "at least " : ""}${skipped.size.toLocaleString("en")} skipped` : null,
+      REASONS[job.reason],
     ];
-    write(facts, parts.filter(Boolean).join(" · "));
+    write(facts, line(parts));
     operation(bar, job);
     if (lastState !== null && lastState !== job.state) {
       announce(`The job has ${job.state === "running" ? "started" : `ended: ${stateName(job)}`}.`);
@@ -81,7 +104,8 @@ export function showJob(parent, id, signal) {
 
   async function earlier(first) {
     const wanted = first.number > 0 ? first.seq : first.seq - 1;
-    let at = Math.max(0, wanted - part(job));
+    const begin = Math.max(0, wanted - part(job));
+    let at = begin;
     const events = [];
     try {
       while (at < wanted) {
@@ -90,6 +114,9 @@ export function showJob(parent, id, signal) {
         events.push(...page.events.filter((event) => event.seq <= wanted));
         at = page.next;
       }
+      from = Math.min(from, begin);
+      note(events);
+      describe(job);
       output.prepend(events);
     } catch (error) {
       if (!signal.aborted) why.replaceChildren(fault(error));
@@ -100,11 +127,12 @@ export function showJob(parent, id, signal) {
     if (after === null) {
       const { job: found } = await get(`jobs/${id}`, { signal });
       describe(found);
-      after = Math.max(0, found.last_seq - part(found));
+      after = from = Math.max(0, found.last_seq - part(found));
       output.startAt({ seq: after + 1, number: 0 });
       view.append(search(id), output.element, codeOf(id, found, signal));
     }
     const page = await get(`jobs/${id}/events?after=${after}&wait=20&linger=0.1&max_bytes=${PAGE_BYTES}`, { signal });
+    note(page.events);
     describe(page.job);
     await output.add(page.events, signal);
     after = page.next;
@@ -132,9 +160,13 @@ export function showJob(parent, id, signal) {
   }, 1000);
   signal.addEventListener("abort", () => clearInterval(clock));
   return repeat(follow, null, signal, (problem) => {
-    view.append(fault(problem instanceof Problem && problem.status === 404
-      ? Object.assign(problem, { hint: `${problem.hint ?? ""} The list of jobs has those that this executor still knows.` }) : problem));
+    view.append(fault(problem.status === 404 ? unknown(id) : problem));
   });
+}
+
+function unknown(id) {
+  const hint = "It was sent to another executor, or lost with an earlier machine. Choose one that this executor has from the list of jobs.";
+  return Object.assign(new Error(`There is no job ${id} here.`), { hint });
 }
 
 /** How many events of a job are a part of its output. */

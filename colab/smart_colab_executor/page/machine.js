@@ -35,7 +35,7 @@ function measures({ compute, gpu, storage }) {
   const used = compute.memory_total_gb - compute.memory_available_gb;
   const found = [{ name: "Memory", percent: compute.memory_used_pct, said: `${used.toFixed(1)} of ${compute.memory_total_gb.toFixed(1)} GB` }];
   if (compute.load_1m !== null) {
-    const said = `${compute.load_1m.toFixed(1)} of ${count(compute.cpu_count, "core")}`;
+    const said = `${compute.load_1m.toFixed(1)} · ${count(compute.cpu_count, "core")}`;
     found.push({ name: "Load", percent: Math.min(100, (100 * compute.load_1m) / compute.cpu_count), said });
   }
   for (const { index, utilization_pct: busy, memory_used_gb: used, memory_total_gb: total } of gpu) {

@@ -140,7 +140,7 @@ export class Output {
     this.main = new Flow(this);
     this.flows.append(this.main.element);
     this.isAtEnd = true;
-    this.top = 0;
+    this.top = this.height = 0;
     // Pictures that come, and a window that is made smaller, leave the end at the end.
     const size = new ResizeObserver(() => this.isAtEnd && this.toEnd());
     size.observe(this.flows);
@@ -149,17 +149,19 @@ export class Output {
 
   look() {
     const { scrollTop, clientHeight, scrollHeight } = this.region;
-    // Only a movement up leaves the end: the end also moves away, when lines come or the window changes.
+    // Only a movement up leaves the end: the end also moves away, when lines come or the window changes. And where the output became shorter, as when
+    // a frame or a picture gets its size, the browser moved it.
     if (scrollHeight - scrollTop - clientHeight < 40) this.isAtEnd = true;
-    else if (scrollTop < this.top) this.isAtEnd = false;
+    else if (scrollTop < this.top && scrollHeight === this.height) this.isAtEnd = false;
     this.top = scrollTop;
+    this.height = scrollHeight;
     this.end.hidden = this.isAtEnd;
   }
 
   toEnd() {
     this.isAtEnd = true;
     this.region.scrollTop = this.region.scrollHeight;
-    this.end.hidden = true;
+    this.look();
   }
 
   /** Says that what is before this place is not shown. */
@@ -186,7 +188,7 @@ export class Output {
     this.main.draw();
     this.trim();
     this.empty.hidden = this.main.live.hasChildNodes() || this.flows.childElementCount > 1 || this.main.element.childElementCount > 1;
-    if (this.isAtEnd) this.region.scrollTop = this.region.scrollHeight;
+    if (this.isAtEnd) this.toEnd();
     else this.end.hidden = false;
   }
 

@@ -1,7 +1,7 @@
 // The sessions, and the variables in each.
 
 import { get, repeat } from "./api.js";
-import { count, duration, fault, h, size, sync, write } from "./dom.js";
+import { count, duration, fault, h, line, size, sync, write } from "./dom.js";
 
 const PAUSE_SEC = 2;
 const VARIABLES_PAUSE_SEC = 3;
@@ -40,7 +40,7 @@ function update(item, session) {
     session.idle_sec === null ? null : `idle for ${duration(session.idle_sec)}`,
     session.adopted ? "the kernel of a notebook" : null,
   ];
-  write(facts, parts.filter(Boolean).join(" · "));
+  write(facts, line(parts));
   running.hidden = !session.running_job;
   if (session.running_job) {
     running.firstChild.href = `#/jobs/${session.running_job}`;
