@@ -31,7 +31,7 @@ WEB_ROOMS = {"http", "app"}
 # in a kernel of a Jupyter server. The modules named here are imported once they are known to exist.
 STANDARD_LIBRARY_AND = {
     "in_kernel": {"matplotlib"},
-    "notebook": {"google", "ngrok"},
+    "notebook": {"google", "kaggle_secrets", "ngrok"},
     "relay": {"IPython", "ipykernel", "psutil"},
 }
 

@@ -77,7 +77,9 @@ def missing_error(file: Path) -> NotFound:
         there = [show(name) for name in islice(names(missing.parent), MAX_NAMES_COMPARED) if name != missing.name]
     except OSError:
         there = []
-    near = [show(missing.parent / name) for name in difflib.get_close_matches(show(missing.name), there)]
+    # Above difflib's 0.6, which any short name with the same ending has.
+    alike = difflib.get_close_matches(show(missing.name), there, cutoff=0.7)
+    near = [show(missing.parent / name) for name in alike]
     hint = f"Did you mean {' or '.join(near)}?" if near else f"List {show(missing.parent)} to see what it holds."
     return NotFound(f"There is no {show(file)}.", hint)
 
