@@ -55,15 +55,29 @@ def test_a_consent_is_valid_once_for_the_code_that_it_was_asked_about(tmp_path: 
         asks.check([REMOVES], "main")
     statement = asked.value.detail
     asks.agree(statement)
-    with pytest.raises(ConsentNeeded):  # the statement fits, but the code is another
+    with pytest.raises(ConsentNeeded):  # the same is found, but the code is another
         asks.check([REMOVES + "\nprint(1)"], "main")
-    with pytest.raises(ConsentNeeded):
-        asks.check([REMOVES], "main")
-    asks.agree(statement)
     assert asks.check([REMOVES], "main") is None
     with pytest.raises(NotFound):
         asks.agree(statement)
-    assert [entry["decision"] for entry in decisions(tmp_path)] == ["asked", "asked", "asked", "agreed"]
+    assert [entry["decision"] for entry in decisions(tmp_path)] == ["asked", "asked", "agreed"]
+
+
+def test_each_of_several_questions_at_once_has_its_own_yes(tmp_path: Path) -> None:
+    asks = guard("confirm", tmp_path)
+    codes = [REMOVES, REMOVES + "\nprint(1)", REMOVES]
+    statements = []
+    for code in codes:
+        with pytest.raises(ConsentNeeded) as asked:
+            asks.check([code], "main")
+        statements.append(asked.value.detail)
+    assert statements[0] == statements[2] != statements[1]
+    for statement in statements:
+        asks.agree(statement)
+    assert [asks.check([code], "main") for code in codes] == [None] * 3
+    for code in codes:
+        with pytest.raises(ConsentNeeded):
+            asks.check([code], "main")
 
 
 def test_what_is_denied_names_line_and_remedy_even_if_it_is_ordinary(tmp_path: Path) -> None:

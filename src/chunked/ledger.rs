@@ -44,6 +44,8 @@ pub(super) struct Ledger {
     /// Notes for the caller.
     pub(super) notes: Vec<String>,
     saved: Instant,
+    /// Nothing of it has run.
+    is_new: bool,
     /// Whether all of it is on disk.
     is_settled: bool,
     // The last field: it is let go after everything else is closed. None once the books are closed.
@@ -157,6 +159,7 @@ impl Claim {
             results,
             notes,
             saved: Instant::now(),
+            is_new: self.is_new,
             is_settled: true,
             lock: Some(self.lock),
         };
@@ -173,6 +176,22 @@ impl Ledger {
         self.checkpoint.stop = None;
         self.checkpoint.in_flight = Some(flight.clone());
         self.save()
+    }
+
+    /// The job was refused before anything of it ran.
+    pub(super) fn take_back(&mut self) -> Result<(), CheckpointError> {
+        self.checkpoint.in_flight = None;
+        self.save()
+    }
+
+    /// Whether no job of the operation was ever accepted.
+    pub(super) fn is_unbegun(&self) -> bool {
+        self.is_new && self.checkpoint.in_flight.is_none()
+    }
+
+    /// A job was accepted.
+    pub(super) fn arrive(&mut self) {
+        self.is_new = false;
     }
 
     /// Records a finished iteration, and returns true. Ignores all but the next one in order, so that none is skipped or counted twice.

@@ -122,7 +122,18 @@ impl Chunked {
             .await
         {
             Ok(running) => {
-                let mut outcome = self.attend(&running, caller).await;
+                let end = self.wait(&running, caller).await;
+                let is_unbegun = running.books().ledger.is_unbegun();
+                let end = match end {
+                    // What the policy or the user refuses leaves nothing that could be resumed.
+                    Some(End::Trouble(error)) if is_unbegun => {
+                        self.delete(running.plan.name.as_str(), caller.deadline)
+                            .await?;
+                        return Err(error);
+                    }
+                    end => end,
+                };
+                let mut outcome = self.outcome(&running, end, caller).await;
                 outcome.facts.new_session = running.made_session().then_some(true);
                 Ok(outcome)
             }
@@ -209,13 +220,7 @@ impl Chunked {
         tasks.get(name.as_str()).map(|task| task.running.clone())
     }
 
-    /// Waits with a call, and answers it.
-    async fn attend(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
-        let end = self.wait(running, caller).await;
-        self.outcome(running, end, caller).await
-    }
-
-    /// Like [`Chunked::attend`], but the user's stop ends only the wait.
+    /// Waits with a call and answers it; the user's stop ends only the wait.
     async fn look(&self, running: &Arc<Running>, caller: &Caller<'_>) -> Outcome {
         let onlooker = caller.clone().cancelled_by(&CancellationToken::new());
         let end = tokio::select! {

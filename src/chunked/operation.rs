@@ -136,10 +136,14 @@ impl Operation {
         let caller = self.caller().at_most(Duration::ZERO);
         let mut reader = JobReader::new(&self.running);
         let id = flight.job_id;
-        let followed = self
-            .jobs
-            .run_part(id, &request, &caller, &mut reader)
-            .await?;
+        let sent = self.jobs.run_part(id, &request, &caller, &mut reader).await;
+        match &sent {
+            Err(RuntimeError::Refused(problem)) if problem.is_by_policy() => {
+                self.running.books().ledger.take_back()?;
+            }
+            _ => self.running.books().ledger.arrive(),
+        }
+        let followed = sent?;
         match reader.done(&self.jobs, followed)? {
             Some(followed) => self.land(followed).await,
             None => self.lose(),
@@ -375,8 +379,12 @@ fn is_passing(error: &CheckpointError) -> bool {
     let CheckpointError::Runtime(error) = error else {
         return false;
     };
-    !matches!(
-        error,
-        RuntimeError::EndedWithClient | RuntimeError::OtherClient { .. } | RuntimeError::Cancelled
-    )
+    let is_by_policy = matches!(error, RuntimeError::Refused(problem) if problem.is_by_policy());
+    !is_by_policy
+        && !matches!(
+            error,
+            RuntimeError::EndedWithClient
+                | RuntimeError::OtherClient { .. }
+                | RuntimeError::Cancelled
+        )
 }

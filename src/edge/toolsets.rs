@@ -78,6 +78,12 @@ impl Toolsets {
                 }
                 None => part,
             };
+            if name.is_empty() {
+                return Err(format!(
+                    "{} is {text:?}: a - must be followed by the name of the toolset to leave out, such as -browser",
+                    env::TOOLSETS
+                ));
+            }
             named.push(find(name)?);
         }
         let mut offered = Toolset::ALL.to_vec();
@@ -123,6 +129,7 @@ mod tests {
         let fault = read("-machine").unwrap_err();
         assert!(fault.contains("did you mean machines?"), "{fault}");
         assert!(!read("everything").unwrap_err().contains("did you mean"));
+        assert!(read("-").unwrap_err().contains("such as -browser"));
         assert!(read("code,-files").unwrap_err().contains("either name"));
     }
 }

@@ -36,12 +36,10 @@ impl From<Fault> for CallToolResult {
     }
 }
 
-/// The code and the error of a failed call.
-pub(super) fn fault_of(result: &CallToolResult) -> Option<(String, String)> {
+/// The fault of a failed call.
+pub(super) fn fault_of(result: &CallToolResult) -> Option<Fault> {
     let facts = result.content.first()?.as_text()?;
-    let facts: Value = serde_json::from_str(facts.text.lines().next()?).ok()?;
-    let text = |name: &str| facts[name].as_str().map(str::to_owned);
-    Some((text("code")?, text("error")?))
+    serde_json::from_str(facts.text.lines().next()?).ok()
 }
 
 /// Converts an execution: one line of facts, text and pictures in order, files.

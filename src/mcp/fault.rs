@@ -1,18 +1,21 @@
 //! The fields of every failed call; [`super::convert`] converts them to MCP.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::words;
 use crate::base::causes::sentence;
 use crate::base::fault;
 
 /// A failed call, worded for the model.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Fault {
+    #[serde(default)]
     success: bool,
     pub code: String,
     pub error: String,
+    #[serde(default)]
     pub hint: String,
+    #[serde(default)]
     pub retryable: bool,
 }
 

@@ -167,16 +167,21 @@ fn fail(facts: &mut Facts, record: &Record) {
         facts.hint = Some("Call run_notebook again once the cause is gone.".to_owned());
         return;
     };
-    let job = first.job_id.map(|id| id.to_string()).unwrap_or_default();
-    let read = format!(
-        "get_output with job_id {job} shows all that cell {} printed.",
-        first.index
-    );
+    let read = first.job_id.map_or_else(String::new, |job| {
+        format!(
+            "get_output with job_id {job} shows all that cell {} printed. ",
+            first.index
+        )
+    });
     let what = match first.state {
         CellState::TimedOut => {
             "Give it more time with timeout_sec, or make it shorter with update_cell; then"
         }
         CellState::Lost => "When the runtime is there again,",
+        CellState::Failed if first.is_by_policy => {
+            "Nobody is asked while a notebook runs. Run that cell with run_code_cell, which asks the user where the client can, and go on with the cell \
+             after it; or ask the user to change SMART_COLAB_POLICY, then"
+        }
         CellState::Failed
         | CellState::NotRun
         | CellState::Running
@@ -190,7 +195,7 @@ fn fail(facts: &mut Facts, record: &Record) {
         ),
         None => format!("{what} {}", resume_at(first)),
     };
-    facts.hint = Some(format!("{read} {hint}"));
+    facts.hint = Some(format!("{read}{hint}"));
 }
 
 fn resume(record: &Record) -> String {

@@ -11,7 +11,7 @@ use super::consent::{Answer, Consent, Put, Question, Stake, refusal};
 use super::convert::fault_of;
 use super::fault::Fault;
 use super::server::Server;
-use crate::edge::settings::endpoint;
+use crate::edge::settings::{Confirm, endpoint};
 use crate::runtime::Code;
 
 const FIELD: &str = "address";
@@ -43,18 +43,32 @@ impl Server {
         context: &RequestContext<RoleServer>,
         failed: CallToolResult,
     ) -> Settled {
-        let Some((code, error)) = fault_of(&failed).filter(|_| self.can_ask(context)) else {
+        let Some(fault) = fault_of(&failed) else {
             return failed.into();
         };
+        if !self.can_ask(context) {
+            return match &*fault.code {
+                "consent_needed" => CallToolResult::from(fault.first(self.unasked())).into(),
+                _ => failed.into(),
+            };
+        }
         let budget = self.budget(context);
-        let settled = call::run(self, context, budget, async |call| match &*code {
+        let settled = call::run(self, context, budget, async |call| match &*fault.code {
             "not_configured" => self.settle_address(context, &call, failed).await,
-            "consent_needed" => self.settle_consent(context, &call, &error).await,
+            "consent_needed" => self.settle_consent(context, &call, &fault.error).await,
             _ => Ok(failed.into()),
         });
         settled
             .await
             .unwrap_or_else(|fault| CallToolResult::from(fault).into())
+    }
+
+    /// Why the user is not asked.
+    fn unasked(&self) -> &'static str {
+        match self.floors.confirm {
+            Confirm::User => "This client cannot ask the user.",
+            Confirm::Model => "The user is not asked: SMART_COLAB_CONFIRM=model is set.",
+        }
     }
 
     async fn settle_address(

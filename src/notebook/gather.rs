@@ -14,7 +14,7 @@ use crate::base::ids::JobId;
 use crate::connection::{Connection, Until};
 use crate::jobs::stall;
 use crate::runtime::{Code, Hold, RuntimeResult};
-use crate::wire::event::{BlobRef, Event, EventKind};
+use crate::wire::event::{BlobRef, Event, EventKind, StreamName};
 use crate::wire::job::Job;
 use crate::wire::limits::MAX_WAIT;
 
@@ -90,6 +90,9 @@ impl Gathered {
     }
 
     fn take(&mut self, event: &Event) {
+        if is_warning(&event.kind) {
+            return;
+        }
         match &event.kind {
             EventKind::Started {
                 execution_count: count,
@@ -208,4 +211,26 @@ fn in_place(mime: &str, bytes: &Bytes) -> Value {
         .then(|| serde_json::from_str(&text).ok())
         .flatten();
     json.unwrap_or_else(|| Value::String(text.into_owned()))
+}
+
+/// Whether it is the executor's warning by its policy: for the one who reads the reply, and no output of the code.
+fn is_warning(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Stream { name: StreamName::Stderr, text } if text.starts_with("[policy: ") && text.ends_with("]\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EventKind, StreamName, is_warning};
+
+    #[test]
+    fn a_warning_by_the_policy_is_no_output_of_a_cell() {
+        let says = |name, text: &str| {
+            let text = text.to_owned();
+            is_warning(&EventKind::Stream { name, text })
+        };
+        let warning = "[policy: line 2: deletes /opt/x (delete)]\n";
+        assert!(says(StreamName::Stderr, warning));
+        assert!(!says(StreamName::Stdout, warning));
+        assert!(!says(StreamName::Stderr, "[policy: of the code itself]"));
+    }
 }

@@ -16,6 +16,7 @@ use crate::caller::Caller;
 use crate::document::folder_of;
 use crate::jobs::ending;
 use crate::jobs::follow::{Ended, Reader};
+use crate::runtime::RuntimeError;
 use crate::wire::event::{Event, EventKind, PythonError};
 use crate::wire::job::{Job, JobRequest};
 use crate::wire::state::{JobState, Reason};
@@ -189,6 +190,7 @@ impl Work {
         self.leave_shown(flight, deadline).await;
         let is_stopped = self.running.is_stop_asked();
         let said = sentence(&error);
+        let is_by_policy = matches!(&error, RunError::Runtime(RuntimeError::Refused(problem)) if problem.is_by_policy());
         let at = flight.row;
         self.running.change(|record| {
             record.flight = None;
@@ -198,6 +200,9 @@ impl Work {
                 false => CellState::Failed,
             };
             row.line = said;
+            row.is_by_policy = is_by_policy;
+            // No executor knows the job.
+            row.job_id = None;
             row.is_written = true;
         })
     }

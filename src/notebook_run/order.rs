@@ -223,6 +223,7 @@ pub(super) fn rows(notebook: &Notebook, from: Option<&str>) -> Result<Vec<Row>, 
             job_id: None,
             seconds: None,
             line: String::new(),
+            is_by_policy: false,
             is_written: false,
         }
     });

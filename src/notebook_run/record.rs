@@ -90,6 +90,9 @@ pub struct Row {
     pub seconds: Option<f64>,
     /// Its error, or the last line that it printed.
     pub line: String,
+    /// The executor's policy has kept it from running.
+    #[serde(default)]
+    pub is_by_policy: bool,
     /// Its outputs are in the notebook, or cannot be.
     pub(super) is_written: bool,
 }

@@ -23,6 +23,14 @@ pub struct Problem {
     pub retry_after_sec: Option<u64>,
 }
 
+impl Problem {
+    /// Whether the executor's policy has kept the code from running.
+    #[must_use]
+    pub fn is_by_policy(&self) -> bool {
+        ["consent_needed", "forbidden_by_policy"].contains(&&*self.code)
+    }
+}
+
 fn bounded<'de, D: Deserializer<'de>, const CHARS: usize>(text: D) -> Result<String, D::Error> {
     let mut text = String::deserialize(text)?;
     if let Some((end, _)) = text.char_indices().nth(CHARS) {

@@ -74,11 +74,17 @@ async def answer_questions(client: Client, user: User) -> None:
     assert "smart-colab connect" in refused["hint"] and "s3cret" not in str(refused), refused
     print((await call("run_code_quick", said("accept", address="local"), **code))["state"])
     print((await call("run_code_quick", said("decline"), code=DELETES))["code"])
-    assert "line 2: deletes" in user.asked[0], user.asked
+    assert user.asked[0].startswith("Run this code? The policy") and "line 2: deletes" in user.asked[0], user.asked
     print((await call("run_code_quick", said("accept"), code=DELETES))["state"])
+    name = f"op-{client.protocol_version}"
+    loop = {"checkpoint_name": name, "n_iterations": 1, "setup_code": DELETES, "loop_code": "1"}
+    assert (await call("run_chunked_operation", said("decline"), **loop))["code"] == "declined"
+    assert name not in str(await call("list_checkpoints"))  # nothing is left that could be resumed
+    done = await call("run_chunked_operation", said("accept"), **loop)
+    assert done["completed"] == 1, done
     # A yes is good for one run.
     print((await call("run_code_long", said("cancel"), code=DELETES))["code"])
-    print((await call("run_code_quick", code="import socket; socket.socket()"))["code"])
+    print((await call("run_code_quick", code="import socket; socket.create_connection(('x.invalid', 9))"))["code"])
     job = (await call("run_code_long", code=SLEEP, session="other", wait_sec=0))["job_id"]
     print((await call("restart_session"))["session"]["state"])  # nothing runs there: no question
     print((await call("restart_session", said("decline"), session="other"))["code"])

@@ -17,9 +17,11 @@ CREDENTIALS = (
     "appdata/local/google/chrome/user data",
 )  # fmt: skip
 SYSTEM_CREDENTIALS = ("/etc/shadow", "/etc/gshadow", "/etc/sudoers", "/root/.ssh")
-WILDCARD = re.compile(r"[*?\[]")
+# For temporary files, and what Colab and Kaggle give a notebook as its own.
+FREE = ("/tmp", "/dev/shm", "/content", "/kaggle/working")  # noqa: S108 - nothing is written there
 # Its value is known only when the code runs.
 UNKNOWN = re.compile(r"[{$]")
+OPEN = re.compile(r"[*?\[{$]")
 
 
 class Places:
@@ -29,13 +31,18 @@ class Places:
         self._home = os.path.abspath(home or Path.home())  # noqa: PTH100 - no link is followed yet
         self._root = root
         # macOS has a folder of each user's beside /tmp.
-        free = (root, tempfile.gettempdir(), "/tmp")  # noqa: S108 - nothing is written there
+        free = (root, tempfile.gettempdir(), f"{self._home}/.cache", *FREE)
         self._free = [os.path.realpath(folder) for folder in free]
 
     def is_outside(self, path: str) -> bool:
-        """Return whether a path lies neither in the content root nor in the folder for temporary files."""
+        """Return whether a path lies neither in the content root nor in a folder for what may go, such as /tmp."""
         full = self._full(path)
-        return full is not None and not any(_is_in(os.path.realpath(full), folder) for folder in self._free)
+        if full is None:
+            return False
+        full = os.path.realpath(full)
+        if UNKNOWN.search(path) and any(_is_in(folder, full) for folder in self._free):
+            return False  # what is not known yet may lead there
+        return not any(_is_in(full, folder) for folder in self._free)
 
     def is_secret(self, path: str) -> bool:
         """Return whether a path lies in a folder in which programs keep credentials."""
@@ -51,12 +58,14 @@ class Places:
         return False
 
     def _full(self, path: str) -> str | None:
-        """Return an absolute path, up to its first wildcard; None where it is known only later."""
+        """Return an absolute path, up to its first part that is known only later; None where that is the first."""
         path = re.sub(r"^(\$HOME|\$\{HOME\}|%USERPROFILE%)(?=[/\\]|$)", "~", path)
-        if not path or "\0" in path or UNKNOWN.search(path):
+        if not path or "\0" in path:
             return None
-        if found := WILDCARD.search(path):
+        if found := OPEN.search(path):
             path = os.path.dirname(path[: found.start()] + "x")  # noqa: PTH120 - it may be empty
+            if not path and UNKNOWN.match(found[0]):
+                return None
         if path == "~" or path.startswith(("~/", "~\\")):
             path = self._home + path[1:]
         return os.path.normpath(os.path.join(self._root, path))  # noqa: PTH118 - not a path of this system's, perhaps

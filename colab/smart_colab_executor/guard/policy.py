@@ -42,9 +42,9 @@ class Guard:
         self._places = places
         self._audit = audit
         self._lock = threading.Lock()
-        # The code that each statement was made about, and those that the user agreed to, once each.
-        self._open: OrderedDict[str, str] = OrderedDict()
-        self._agreed: OrderedDict[str, str] = OrderedDict()
+        # How often consent to each statement is awaited, and was given and not used yet. A statement names its code.
+        self._open: OrderedDict[str, int] = OrderedDict()
+        self._agreed: OrderedDict[str, int] = OrderedDict()
         self._warned: OrderedDict[tuple[str, str, str], None] = OrderedDict()
 
     @property
@@ -66,30 +66,28 @@ class Guard:
             )
         asked = [finding for finding in self._at("confirm", found) if not finding.is_ordinary]
         if asked:
+            code = hashlib.sha256("\0".join(texts).encode(errors="surrogatepass")).hexdigest()[:16]
             statement = (
-                f"The policy of this executor wants the user's consent for what this code does: {_named(asked)}."
+                f"The policy of this executor wants the user's consent for what this code does: {_named(asked)} "
+                f"[code {code}]."
             )
-            code = hashlib.sha256("\0".join(texts).encode()).hexdigest()
             with self._lock:
-                has_consent = self._agreed.pop(statement, None) == code
+                has_consent = _take(self._agreed, statement)
                 if not has_consent:
-                    _push(self._open, statement, code, MAX_OPEN)
+                    _push(self._open, statement, self._open.get(statement, 0) + 1, MAX_OPEN)
             self._note("agreed" if has_consent else "asked", asked, session, job)
             if not has_consent:
                 raise ConsentNeeded(
-                    statement,
-                    "This client cannot ask the user: do it another way, or ask the user to do it or to change "
-                    "SMART_COLAB_POLICY.",
+                    statement, "Do it another way, or ask the user to do it or to change SMART_COLAB_POLICY."
                 )
         return self._warning(self._at("warn", found), session, job)
 
     def agree(self, statement: str) -> None:
-        """Take the user's consent to a statement, for the code that it was made about, once. Raises NotFound."""
+        """Take the user's consent to a statement, for one run of the code that it names. Raises NotFound."""
         with self._lock:
-            code = self._open.pop(statement, None)
-            if code is None:
+            if not _take(self._open, statement):
                 raise NotFound("No code waits for this consent.", "Send the code again.")
-            _push(self._agreed, statement, code, MAX_OPEN)
+            _push(self._agreed, statement, self._agreed.get(statement, 0) + 1, MAX_OPEN)
 
     def _at(self, level: str, found: list[Finding]) -> list[Finding]:
         return [finding for finding in found if self._levels[finding.kind] == level]
@@ -120,7 +118,16 @@ def _named(found: list[Finding]) -> str:
     return "; ".join([*named, f"and {more} more"] if more else named)
 
 
+def _take(counts: OrderedDict[str, int], key: str) -> bool:
+    """Count one down; False if there is none."""
+    count = counts.pop(key, 0)
+    if count > 1:
+        counts[key] = count - 1
+    return count > 0
+
+
 def _push(kept: OrderedDict[Any, Any], key: object, value: object, most: int) -> None:
     kept[key] = value
+    kept.move_to_end(key)
     if len(kept) > most:
         kept.popitem(last=False)

@@ -198,7 +198,7 @@ impl Server {
                     let working = self.working(&context, &call, |one| one.name == name).await;
                     working.map(|jobs| Question {
                         about: format!("restart {name}"),
-                        text: format!("Restart session {name}? {jobs}: that is ended, and the session's variables are lost."),
+                        text: format!("Restart session {name}? This ends its work ({jobs}), and the session's variables are lost."),
                         stake: Stake::Jobs,
                     })
                 };
@@ -266,7 +266,7 @@ impl Server {
         };
         Some(Question {
             about: format!("cleanup {name} {}", request.temp_files),
-            text: format!("Delete {what}{files}? {jobs}."),
+            text: format!("Delete {what}{files}? Other sessions are at work: {jobs}."),
             stake: Stake::Jobs,
         })
     }
