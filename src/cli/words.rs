@@ -78,6 +78,16 @@ pub(super) fn reworded(hint: &str) -> String {
     })
 }
 
+/// Quotes a path so that it can be pasted into a POSIX shell or PowerShell.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:\\=+@".contains(c);
+    if text.chars().all(plain) {
+        text.to_owned()
+    } else {
+        format!("\"{text}\"")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{reworded, word};

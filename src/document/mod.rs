@@ -284,12 +284,17 @@ impl Documents {
 /// The default session of the notebook at this absolute path: its name, and a digest of the path, since other folders may have one of that name.
 #[must_use]
 pub fn session_of(path: &str) -> String {
+    session_named(path, &hex(&Sha256::digest(path)[..2]))
+}
+
+/// The name of a session for the notebook at this path, with a `mark` that tells it from others.
+#[must_use]
+pub fn session_named(path: &str, mark: &str) -> String {
     let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
     let stem = file.split('.').next().unwrap_or_default();
     let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let name: String = stem.chars().map(plain).take(MAX_NAME_CHARS).collect();
-    let digest = hex(&Sha256::digest(path)[..2]);
-    format!("{name}-{digest}")
+    format!("{name}-{mark}")
 }
 
 /// The folder where a session of the notebook's own starts, as in Jupyter: the notebook's.

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::active::Claim;
 use super::edit::Target;
 use super::error::{DocumentError, Refusal};
+use super::nbformat::Notebook;
 use super::notes::{Held, Note};
 use super::store::Stored;
 use super::written::Written;
@@ -66,6 +67,25 @@ impl CellRun {
 
 fn state(view: &View) -> Option<JobState> {
     view.job.as_ref().map(|job| job.state)
+}
+
+impl Notebook {
+    /// Checks that the notebook, which is at `path`, has cells that kernels here can run.
+    ///
+    /// # Errors
+    /// [`DocumentError::NotPython`], [`DocumentError::OldFormat`].
+    pub fn check_runnable(&self, path: &str) -> Result<(), DocumentError> {
+        let path = path.to_owned();
+        if !self.is_python() {
+            let named = self.language().or_else(|| self.kernel());
+            let language = named.unwrap_or("another language").to_owned();
+            return Err(DocumentError::NotPython { path, language });
+        }
+        match self.major {
+            3 => Err(DocumentError::OldFormat { path }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Documents {
@@ -128,15 +148,7 @@ impl Documents {
     /// [`DocumentError`].
     pub async fn runnable(&self, path: &str, deadline: Instant) -> Result<Stored, DocumentError> {
         let stored = self.store.read(path, deadline).await?;
-        let (path, notebook) = (stored.path.clone(), &stored.notebook);
-        if !notebook.is_python() {
-            let named = notebook.language().or_else(|| notebook.kernel());
-            let language = named.unwrap_or("another language").to_owned();
-            return Err(DocumentError::NotPython { path, language });
-        }
-        if notebook.major == 3 {
-            return Err(DocumentError::OldFormat { path });
-        }
+        stored.notebook.check_runnable(&stored.path)?;
         Ok(stored)
     }
 

@@ -10,6 +10,7 @@ use super::record::{CellState, Flight, OnError, Record};
 use super::retry::{self, Why};
 use super::work::Work;
 use crate::base::causes::sentence;
+use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::base::text::{Pattern, Room, Screen};
 use crate::caller::Caller;
@@ -199,6 +200,7 @@ impl Work {
                 true => CellState::Interrupted,
                 false => CellState::Failed,
             };
+            row.code = Some(error.code().to_owned());
             row.line = said;
             row.is_by_policy = is_by_policy;
             // No executor knows the job.
@@ -229,6 +231,7 @@ impl Work {
             record.lost_at = Some(record.rows[at].index);
             let row = &mut record.rows[at];
             row.state = CellState::Lost;
+            row.code = Some("kernel_died".to_owned());
             row.is_written = true;
             row.line = "the machine was replaced or restarted: its variables are gone, and whether the cell has run is not known".to_owned();
         })
@@ -250,12 +253,14 @@ impl Work {
             .as_ref()
             .filter(|_| !may_raise && !job.variables_lost && may_repeat(&record, flight.row))
             .and_then(|error| retry::why(error, own(&record).as_ref()));
-        let line = match &error {
-            Some(error) => error.sentence(),
-            None if job.state == JobState::Succeeded => self.attempt.line(),
-            None => ending::explain(job.reason.unwrap_or(Reason::Unknown), job)
-                .1
-                .into_owned(),
+        let (code, line) = match &error {
+            Some(error) => (Some("python_error"), error.sentence()),
+            None if job.state == JobState::Succeeded => (None, self.attempt.line()),
+            None => {
+                let reason = job.reason.unwrap_or(Reason::Unknown);
+                let (code, sentence, _) = ending::explain(reason, job);
+                (Some(code), sentence.into_owned())
+            }
         };
         let state = match job.state {
             _ if again.is_some() => CellState::Running,
@@ -275,6 +280,7 @@ impl Work {
         self.running.change(|record| {
             let row = &mut record.rows[flight.row];
             row.state = state;
+            row.code = code.map(str::to_owned);
             row.line = line;
             let seconds = row.seconds.unwrap_or(0.0) + job.execution_time_sec.unwrap_or(0.0);
             row.seconds = Some(seconds);

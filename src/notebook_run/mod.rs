@@ -4,6 +4,7 @@
 //! - here: [`NotebookRuns`], which starts, finds, follows and ends them;
 //! - [`order`]: what a call asks for; `record`: a run as it stands on disk;
 //! - `running`: a run that this process works on, and the calls that wait for it; `work`: that work; `attempt`: one job of it;
+//!   `finish`: its end;
 //! - `depends`: which cells cannot run; `retry`: which errors may pass;
 //! - `error`: what can go wrong.
 //!
@@ -14,6 +15,7 @@
 mod attempt;
 mod depends;
 mod error;
+mod finish;
 pub mod order;
 mod record;
 mod retry;
@@ -138,6 +140,8 @@ impl NotebookRuns {
         let session = order.session.unwrap_or_else(|| session_of(&stored.path));
         let mut record = Record::new(place, stored.path, session, order.options, rows);
         record.is_to_restart = order.restart;
+        record.ends_session = order.ends_session;
+        record.copy_of = order.copy_of;
         (record.notes).extend(lacks_place.then(|| order::NO_PARAMETERS.to_owned()));
         let claim = self.documents.claim(&record.path, record.id)?;
         shelf.forget_stop();
@@ -186,14 +190,12 @@ impl NotebookRuns {
         let shelf = self.shelf(id)?;
         let record = shelf.load()?;
         if record.state == State::Running {
-            match self.here(&shelf) {
-                Some(running) => running.stop.cancel(),
-                None => {
-                    shelf.ask_stop(id);
-                    if let Some(flight) = &record.flight {
-                        self.jobs.interrupt_later(flight.job_id);
-                    }
-                }
+            // For whichever process works on it, should this one end before the run does.
+            shelf.ask_stop(id);
+            match (self.here(&shelf), &record.flight) {
+                (Some(running), _) => running.stop.cancel(),
+                (None, Some(flight)) => self.jobs.interrupt_later(flight.job_id),
+                (None, None) => {}
             }
         }
         self.follow(id, caller).await

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::depends::{DEPENDS_ON, needs};
 use super::error::RunError;
 use super::record::{CellState, Options, Row};
-use crate::document::{Cell, Documents, Edit, Notebook, Target, fresh_id};
+use crate::document::{Cell, DocumentError, Documents, Edit, Notebook, Target, fresh_id};
 use tokio::time::Instant;
 
 /// Python's, which are no names.
@@ -29,6 +29,10 @@ pub struct Order {
     pub restart: bool,
     /// By default one of the notebook's own.
     pub session: Option<String>,
+    /// The session was named for this run alone, and ends with it.
+    pub ends_session: bool,
+    /// The name of the user's file, where the notebook is a copy of it for this run alone.
+    pub copy_of: Option<String>,
     pub options: Options,
 }
 
@@ -87,6 +91,21 @@ pub(super) async fn create(
 
 fn id_of(number: usize) -> String {
     format!("cell-{number}")
+}
+
+/// Checks that the file `path` of this computer is a notebook that can be run, before it is sent anywhere.
+///
+/// # Errors
+/// As [`NotebookRuns::run`](super::NotebookRuns::run) for a notebook on the runtime.
+pub fn check_file(path: &str, bytes: Vec<u8>) -> Result<(), RunError> {
+    let notebook = Notebook::parse(bytes).map_err(|why| DocumentError::Unreadable {
+        path: path.to_owned(),
+        why,
+    })?;
+    notebook.check_runnable(path)?;
+    check(&notebook)?;
+    rows(&notebook, None)?;
+    Ok(())
 }
 
 /// Checks that each cell on which another depends by a tag comes before it.
@@ -218,6 +237,7 @@ pub(super) fn rows(notebook: &Notebook, from: Option<&str>) -> Result<Vec<Row>, 
             version,
             tags: notebook.tags(cell),
             state: CellState::NotRun,
+            code: None,
             because: None,
             attempts: 0,
             job_id: None,

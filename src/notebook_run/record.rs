@@ -88,6 +88,9 @@ pub struct Row {
     /// The job of the last attempt.
     pub job_id: Option<JobId>,
     pub seconds: Option<f64>,
+    /// Why it failed, as the code of an error.
+    #[serde(default)]
+    pub code: Option<String>,
     /// Its error, or the last line that it printed.
     pub line: String,
     /// The executor's policy has kept it from running.
@@ -117,7 +120,13 @@ pub struct Record {
     pub(super) place: String,
     /// The notebook's absolute path on the runtime.
     pub path: String,
+    /// The name of the user's file, where the notebook is a copy of it for this run alone.
+    #[serde(default)]
+    pub copy_of: Option<String>,
     pub session: String,
+    /// The session ends with the run.
+    #[serde(default)]
+    pub(super) ends_session: bool,
     pub(super) options: Options,
     /// The kernel of the cells before: the others need its variables.
     #[serde(default)]
@@ -133,6 +142,8 @@ pub struct Record {
     pub home: Option<PathBuf>,
     /// What befell the run itself.
     pub error: Option<String>,
+    #[serde(default)]
+    pub error_code: Option<String>,
     pub notes: Vec<String>,
 }
 
@@ -149,7 +160,9 @@ impl Record {
             id: JobId::fresh(),
             place,
             path,
+            copy_of: None,
             session,
+            ends_session: false,
             options,
             is_to_restart: false,
             state: State::Running,
@@ -159,7 +172,20 @@ impl Record {
             lost_at: None,
             home: None,
             error: None,
+            error_code: None,
             notes: Vec::new(),
+        }
+    }
+
+    /// The name of the finished notebook in the user's folder, unless there is one.
+    pub(super) fn home_name(&self) -> String {
+        match &self.copy_of {
+            Some(file) => (Path::new(file).with_extension("run.ipynb"))
+                .to_string_lossy()
+                .into_owned(),
+            None => (self.path.rsplit(['/', '\\']).next())
+                .unwrap_or(&self.path)
+                .to_owned(),
         }
     }
 

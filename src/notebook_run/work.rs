@@ -1,8 +1,7 @@
 //! The work on one run: a step at a time, each of which may be the first after a crash.
 
 use std::collections::{HashMap, HashSet};
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,17 +13,13 @@ use super::error::RunError;
 use super::record::{CellState, Flight, OnError, Row, State};
 use super::running::Running;
 use crate::base::causes::sentence;
+use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::document::{Claim, Documents, Notebook, Written};
 use crate::edge::lock::FileLock;
 use crate::jobs::Jobs;
 use crate::runtime::{Code, RuntimeError, Sessions};
-use crate::transfer::TransferError;
-use crate::transfer::TransferResult;
-use crate::transfer::destination::place;
-use crate::transfer::disk::blocking;
-use crate::transfer::name::Name;
 use crate::wire::job::CellNames;
 
 /// Limit of one step's requests.
@@ -33,7 +28,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(60);
 const MIN_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// Tries of writing a cell's outputs, and of fetching the finished notebook.
-const MAX_TRIES: u32 = 5;
+pub(super) const MAX_TRIES: u32 = 5;
 
 /// The tag that has other runners leave a cell out.
 const SKIPPED: &str = "skip-execution";
@@ -43,13 +38,13 @@ pub(super) struct Work {
     pub(super) connection: Arc<Connection>,
     pub(super) jobs: Arc<Jobs>,
     pub(super) documents: Arc<Documents>,
-    save_dir: PathBuf,
+    pub(super) save_dir: PathBuf,
     pub(super) running: Arc<Running>,
     pub(super) attempt: Attempt,
     /// By the versions of cells.
     names: HashMap<String, CellNames>,
     pause: Duration,
-    tries: u32,
+    pub(super) tries: u32,
 }
 
 impl Work {
@@ -86,10 +81,13 @@ impl Work {
                 }
                 Err(error) if error.is_passing() => self.wait(&error).await,
                 Err(error) => {
-                    let said = sentence(&error);
+                    let (said, code) = (sentence(&error), error.code().to_owned());
                     tracing::info!(error = said, "a run of a notebook ends");
+                    let note = self.end_session(Instant::now() + STEP_TIMEOUT).await;
                     let ended = self.running.change(|record| {
                         record.error = Some(said);
+                        record.error_code = Some(code);
+                        record.notes.extend(note);
                         record.state = State::Failed;
                     });
                     if let Err(error) = ended {
@@ -213,7 +211,7 @@ impl Work {
             let row = &mut record.rows[at];
             if row.version != version {
                 record.notes.push(format!(
-                    "cell {index} was edited after the run began: it ran as it is now"
+                    "the cell at index {index} was edited after the run began: it ran as it is now"
                 ));
                 row.version = version;
             }
@@ -312,48 +310,10 @@ impl Work {
         self.running.change(|record| {
             record.rows[at].is_written = true;
             let index = record.rows[at].index;
-            record.notes.extend(
-                note.map(|why| {
-                    format!("the outputs of cell {index} are not in the notebook: {why}")
-                }),
-            );
+            record.notes.extend(note.map(|why| {
+                format!("the outputs of the cell at index {index} are not in the notebook: {why}")
+            }));
         })
-    }
-
-    /// Ends the run, with a copy of the notebook in the user's folder.
-    async fn finish(&mut self, state: State, deadline: Instant) -> Result<bool, RunError> {
-        let path = self.running.record().path;
-        let home = match self.documents.runnable(&path, deadline).await {
-            Ok(stored) => {
-                let save_dir = self.save_dir.clone();
-                let copied = blocking(move || copy_home(&stored.notebook, &path, &save_dir)).await;
-                copied.map_err(|error| sentence(&error))
-            }
-            Err(error) => {
-                self.tries += 1;
-                let error = RunError::from(error);
-                if error.is_passing() && self.tries < MAX_TRIES {
-                    return Err(error);
-                }
-                Err(sentence(&error))
-            }
-        };
-        self.running.change(|record| {
-            match home {
-                Ok(path) => record.home = Some(path),
-                Err(why) => record
-                    .notes
-                    .push(format!("the notebook is not copied here: {why}")),
-            }
-            // Its next attempt was never sent.
-            let waits = record
-                .rows
-                .iter_mut()
-                .filter(|row| row.state == CellState::Running);
-            waits.for_each(|row| row.state = CellState::Interrupted);
-            record.state = state;
-        })?;
-        Ok(false)
     }
 }
 
@@ -370,16 +330,4 @@ fn failed(row: &Row) -> Option<usize> {
         CellState::Skipped => row.because,
         CellState::NotRun | CellState::Running | CellState::Succeeded => None,
     }
-}
-
-/// Writes the notebook into the user's folder, under the first free name.
-fn copy_home(notebook: &Notebook, path: &str, save_dir: &Path) -> TransferResult<PathBuf> {
-    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
-    let target = Name::parse(name)?.prepare(save_dir)?;
-    let failed = |error: io::Error| TransferError::disk(&target, error);
-    let folder = target.parent().unwrap_or(&target);
-    let mut file = tempfile::NamedTempFile::with_prefix_in(".new-", folder).map_err(failed)?;
-    io::Write::write_all(&mut file, notebook.text().as_bytes()).map_err(failed)?;
-    file.as_file().sync_all().map_err(failed)?;
-    place(&file.into_temp_path(), &target).map_err(failed)
 }

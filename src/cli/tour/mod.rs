@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 use tokio::process::Command;
 
+use super::words::quoted;
 use crate::edge::settings::Settings;
 use crate::edge::{env, paths};
 use crate::mcp::client::{Client, ClientError};
@@ -79,14 +80,4 @@ pub(super) async fn run(settings: &Settings) -> bool {
         ));
     }
     passed
-}
-
-/// Quotes a path so that it can be pasted into a POSIX shell or PowerShell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-:\\=+@".contains(c);
-    if text.chars().all(plain) {
-        text.to_owned()
-    } else {
-        format!("\"{text}\"")
-    }
 }

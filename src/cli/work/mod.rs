@@ -245,7 +245,12 @@ fn exit_of(ran: &Ran) -> Option<u8> {
         .error
         .as_ref()
         .filter(|error| error.ename == "SystemExit")?;
-    Some(match error.evalue.trim() {
+    Some(exit_with(&error.evalue))
+}
+
+/// The exit code of `sys.exit` with this argument.
+fn exit_with(argument: &str) -> u8 {
+    match argument.trim() {
         "" | "None" | "False" => 0,
         "True" => 1,
         text => match text.parse::<i64>() {
@@ -253,5 +258,5 @@ fn exit_of(ran: &Ran) -> Option<u8> {
             Ok(number) => number.rem_euclid(256) as u8,
             Err(_) => FAILED,
         },
-    })
+    }
 }

@@ -41,10 +41,13 @@ Examples:
   git show HEAD:probe.py | smart-colab run -   code from another program
   smart-colab run train.py --detach            start it, then: smart-colab logs -f
 
-Only the file itself is sent: copy modules and data that it needs with `smart-colab put` first. Of
-a notebook, a copy with .run in its name is run there, up to the first cell that fails, and comes
-back with its outputs. What the code prints to stdout and stderr comes out there; pictures are kept
-in LOCAL_SAVE_DIR, and shown in kitty, Ghostty, iTerm2 and WezTerm.
+Only the file itself is sent: copy modules and data that it needs with `smart-colab put` first.
+What the code prints to stdout and stderr comes out there; pictures are kept in LOCAL_SAVE_DIR, and
+shown in kitty, Ghostty, iTerm2 and WezTerm.
+
+Each run of a notebook has a copy of its own on the runtime, and a session of its own, which ends
+with it. Its cells run up to the first one that fails; the notebook with its outputs comes back into
+LOCAL_SAVE_DIR, as FILE.run.ipynb. The copy stays on the runtime.
 
 Ctrl-C interrupts the code, a second one leaves it running. The code is sent once: if the connection
 breaks, the command waits for it and shows what is missing, and never sends the code again. With
@@ -67,7 +70,7 @@ pub(in crate::cli) struct RunArgs {
     /// Run this code, as in a notebook cell: the value of its last expression is shown.
     #[arg(short = 'c', value_name = "CODE", allow_hyphen_values = true)]
     code: Option<String>,
-    /// The session, a kernel with variables of its own, which it keeps between runs [default: main; for a notebook, one of its own].
+    /// The session, a kernel with variables of its own, which it keeps between runs [default: main; for a notebook, a new one that ends with the run].
     #[arg(long, value_name = "NAME", value_parser = session)]
     session: Option<String>,
     /// Interrupt the code after this time, or each cell of a notebook: seconds, or as 90s, 30m, 2h; at most 12h.

@@ -31,7 +31,7 @@ pub(super) async fn run(args: StopArgs, desk: &Desk<'_>) -> Result<End, End> {
     if let Some(run) = runs.find(&args.id) {
         let report = runs.stop(run, &caller.at_most(STOP_TIMEOUT)).await;
         let record = report.ok_or(RuntimeError::UnknownJob)?.record;
-        return Ok(notebook_run::end(&record));
+        return Ok(notebook_run::end(&record, desk));
     }
     let id = logs::find(Some(&args.id), desk)?;
     let tasks = &desk.floors.tasks;

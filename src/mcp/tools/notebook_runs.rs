@@ -145,6 +145,8 @@ impl Server {
             from_cell: args.from_cell,
             restart: args.restart.unwrap_or(false),
             session: args.session.map(args::session).transpose()?,
+            ends_session: false,
+            copy_of: None,
             options: Options {
                 timeout_sec,
                 max_retries,

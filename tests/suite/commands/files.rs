@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::{DEAD_URL, ended, facts, said};
+use super::{DEAD_URL, ended, facts, said, wait_for};
 #[cfg(unix)]
 use super::{press, started};
 use crate::support::executor::Executor;
@@ -29,19 +29,115 @@ fn a_notebook_runs_up_to_the_cell_that_fails_and_comes_back() {
     let output = ended(&home, &executor.line(), &["run", "a.ipynb"], 1);
     assert_eq!(said(&output.stdout), "one\n2\n");
     let stderr = said(&output.stderr);
-    for words in [
-        "ZeroDivisionError",
-        "2 of 4 cells ran",
-        "cell 2: ZeroDivisionError",
-    ] {
-        assert!(stderr.contains(words), "{words}: {stderr}");
-    }
+    let summary = "a.ipynb: 2 of 4 code cells succeeded; number 3 failed: ZeroDivisionError";
+    assert!(
+        stderr.contains("line 1") && stderr.contains(summary),
+        "{stderr}"
+    );
     assert_eq!(fs::read_to_string(home.folder("a.ipynb")).unwrap(), before);
     let copy = fs::read_to_string(home.folder("results/a.run.ipynb")).unwrap();
     assert!(
         copy.contains("one\\n") && copy.contains("ZeroDivisionError"),
         "{copy}"
     );
+}
+
+#[test]
+fn two_notebooks_of_one_name_run_side_by_side_each_cell_once() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let root = executor.root();
+    let marks = root.join("pair-marks");
+    let (first, second) = (root.join("pair-first"), root.join("pair-second"));
+    let mark = |name: &str, number: usize, more: &str| {
+        let path = marks.to_str().unwrap();
+        let code = format!(
+            "print('{name}{number}')\n_ = open({path:?}, 'a').write('{name}{number}\\n')\n{more}"
+        );
+        serde_json::json!({"cell_type": "code", "execution_count": null, "id": format!("cell-{number}"), "metadata": {}, "outputs": [], "source": code})
+    };
+    let touch = |path: &Path| format!("open({:?}, 'w').close()\n", path.to_str().unwrap());
+    let write = |folder: &str, cells: [serde_json::Value; 3]| {
+        let notebook =
+            serde_json::json!({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5});
+        fs::create_dir(home.folder(folder)).unwrap();
+        fs::write(
+            home.folder(folder).join("train.ipynb"),
+            notebook.to_string(),
+        )
+        .unwrap();
+    };
+    // The first one waits in a cell until the second one is at its last cell.
+    write(
+        "pa",
+        [
+            mark("a", 1, "owner = 'a'"),
+            mark("a", 2, &format!("{}{}", touch(&first), wait_for(&second))),
+            mark("a", 3, "print(owner)"),
+        ],
+    );
+    write(
+        "pb",
+        [
+            mark("b", 1, "print('owner' in globals())"),
+            mark("b", 2, ""),
+            mark(
+                "b",
+                3,
+                &format!("{}import sys; sys.exit(5)", touch(&second)),
+            ),
+        ],
+    );
+    let line = executor.line();
+    std::thread::scope(|scope| {
+        let run = || facts(&home, &line, &["run", "pa/train.ipynb"], 0);
+        let one = scope.spawn(run);
+        crate::support::executor::until_there(&first);
+        let other = ended(&home, &line, &["run", "pb/train.ipynb"], 5);
+        assert_eq!(said(&other.stdout), "b1\nFalse\nb2\nb3\n");
+        let stderr = said(&other.stderr);
+        let summary = "train.ipynb: 2 of 3 code cells succeeded; number 3 failed: SystemExit: 5";
+        assert!(stderr.contains(summary), "{stderr}");
+
+        let one = one.join().unwrap();
+        let copy = fs::read_to_string(one["executed_notebook"].as_str().unwrap()).unwrap();
+        assert!(copy.contains("a3\\n") && !copy.contains("b1"), "{copy}");
+        // Its session has ended with it: no variable is left, whoever names it.
+        let session = one["session"].as_str().unwrap();
+        let code = "print('owner' in globals())";
+        let output = ended(&home, &line, &["run", "--session", session, "-c", code], 0);
+        assert_eq!(said(&output.stdout), "False\n");
+    });
+    let marks = fs::read_to_string(&marks).unwrap();
+    let mut marks: Vec<_> = marks.lines().collect();
+    marks.sort_unstable();
+    assert_eq!(marks, ["a1", "a2", "a3", "b1", "b2", "b3"]);
+    for name in ["train.run.ipynb", "train.run (2).ipynb"] {
+        assert!(home.folder("results").join(name).exists(), "{name}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_run_as_a_notebook_is_refused_before_anything_is_sent() {
+    let home = Home::new();
+    let r = r#"{"cells": [], "metadata": {"kernelspec": {"language": "R", "name": "ir", "display_name": "R"}}, "nbformat": 4, "nbformat_minor": 5}"#;
+    let empty = r#"{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}"#;
+    for (text, code, words) in [
+        ("", "not_a_notebook", "it is empty"),
+        ("{", "not_a_notebook", "not valid JSON"),
+        (r, "not_runnable", "a notebook in R"),
+        (empty, "invalid_argument", "there is no code to run"),
+    ] {
+        fs::write(home.folder("a b.ipynb"), text).unwrap();
+        let refused = facts(&home, DEAD_URL, &["run", "a b.ipynb"], 2);
+        assert_eq!(refused["code"], code, "{refused}");
+        let error = refused["error"].as_str().unwrap();
+        assert!(
+            error.starts_with("a b.ipynb") && error.contains(words),
+            "{error}"
+        );
+        let hint = refused["hint"].as_str().unwrap();
+        assert!(hint.starts_with("Nothing was sent. Give"), "{hint}");
+    }
 }
 
 /// Waits until the journal of a download lists bytes that are here.

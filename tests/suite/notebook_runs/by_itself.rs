@@ -77,7 +77,7 @@ fn a_bridge_killed_in_a_cell_is_followed_by_one_that_goes_on() {
     assert!(
         seen.facts["notes"]
             .to_string()
-            .contains("cell 2 was edited"),
+            .contains("cell at index 2 was edited"),
         "{}",
         seen.facts
     );
