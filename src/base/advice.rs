@@ -117,6 +117,16 @@ pub enum Step {
     OpenNotebook,
     GetCells,
     OpenTab,
+
+    // Arguments, with what they belong to where that has to be said.
+    /// Code with a longer time limit: whom to give what.
+    LongerRun,
+    /// The path on the runtime.
+    RemotePath,
+    /// The name or path of a download here.
+    LocalName,
+    /// The folder that downloads go to.
+    SaveDir,
 }
 
 impl Step {

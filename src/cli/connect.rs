@@ -28,7 +28,7 @@ pub(super) struct ConnectArgs {
     forget: bool,
     /// Print one JSON object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// What the command came to.
@@ -84,10 +84,14 @@ async fn work(args: ConnectArgs, settings: &Settings, env: &Env) -> Outcome {
     let beside = beside.filter(|_| !has_token);
     match endpoint(&text, beside) {
         Ok(endpoint) => connect(&endpoint, settings).await,
-        Err(fault) => Outcome {
-            code: 2,
-            ..failed(&format!("the line {fault}"))
-        },
+        Err(fault) => {
+            let text = format!("the line {fault}");
+            Outcome {
+                code: 2,
+                facts: json!({"code": "invalid_argument", "error": text}),
+                ..failed(&text)
+            }
+        }
     }
 }
 
@@ -159,6 +163,6 @@ fn failed(text: &str) -> Outcome {
     Outcome {
         code: 1,
         text: text.to_owned(),
-        facts: json!({"error": text}),
+        facts: json!({"code": "disk_failed", "error": text}),
     }
 }

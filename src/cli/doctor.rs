@@ -29,7 +29,7 @@ pub(super) struct DoctorArgs {
     pub(super) local: bool,
     /// Print a JSON array of objects with `check`, `state` (ok, warning, failed, skipped), `seen` and `remedy`.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Runs all checks and prints them.

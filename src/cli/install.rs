@@ -43,7 +43,7 @@ pub(super) struct InstallArgs {
     yes: bool,
     /// Print the result as one JSON object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 impl ValueEnum for Client {

@@ -12,9 +12,11 @@ mod ui;
 pub mod words;
 mod work;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
+use serde_json::json;
 use tokio::runtime::Builder;
 
 use crate::app;
@@ -69,6 +71,23 @@ enum Command {
     Man(shell::ManArgs),
 }
 
+impl Command {
+    /// Whether a program reads what it prints.
+    fn is_json(&self) -> bool {
+        match self {
+            Self::Work(work) => work.is_json(),
+            Self::Install(args) => args.json,
+            Self::Connect(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Colab(args) => args.is_json(),
+            Self::Notebook(args) => args.json,
+            Self::Serve(_) | Self::Ui(_) | Self::Try(_) | Self::Completions(_) | Self::Man(_) => {
+                false
+            }
+        }
+    }
+}
+
 /// Describes the settings for `--help`.
 fn settings_help() -> String {
     let lines = SETTINGS.iter().map(|setting| {
@@ -110,7 +129,17 @@ pub fn main() -> ExitCode {
     };
     let (settings, faults) = Settings::survey(&env, &flags);
     if !faults.is_empty() && !matches!(command, Some(Command::Doctor(_))) {
-        eprintln!("smart-colab: {}", Faults(faults));
+        let said = Faults(faults).to_string();
+        if command.as_ref().is_some_and(Command::is_json) {
+            let hint =
+                "Nothing was done. Correct the setting; `smart-colab doctor` checks all of them.";
+            let facts =
+                json!({"success": false, "code": "invalid_argument", "error": said, "hint": hint});
+            // The exit code tells, too, where nothing can be written.
+            let _ = writeln!(io::stdout(), "{facts}");
+        } else {
+            eprintln!("smart-colab: {said}");
+        }
         return ExitCode::from(2);
     }
     let runtime = match Builder::new_multi_thread()

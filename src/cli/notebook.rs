@@ -29,7 +29,7 @@ pub(super) struct NotebookArgs {
     open: bool,
     /// Print one JSON object.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 /// Writes the notebook, and says what to do with it.

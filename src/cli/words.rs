@@ -36,6 +36,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
              `smart-colab connect` with its line.",
         Step::CheckAddress => "Open the address in a browser: a sign-in page of the network, a proxy or a VPN may be in between. Check that it is the one that \
              the notebook prints now, and run `smart-colab connect` with that; if it is, run the notebook's start cell again.",
+        Step::ConnectBack { place } if place == "local" => "Run this with --local to read it.",
         Step::ConnectBack { place } => return format!("Run `smart-colab connect` with the line of {place} to go back there.").into(),
         Step::AssignMachine => "Run `smart-colab colab up`, which has a new one assigned and connects to it.",
         Step::ListMachines => "`smart-colab colab list` shows the machines that are assigned, and `smart-colab colab down NAME` gives one back.",
@@ -55,11 +56,15 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::Interrupt { job: Some(id) } => return format!("`smart-colab stop {id}`").into(),
         Step::Upload => "`smart-colab put`",
         Step::Download => "`smart-colab get`",
-        Step::Probe
-        | Step::RunChunked
-        | Step::RestartSession
-        | Step::ListVariables
-        | Step::ListFiles
+        Step::Probe => "`smart-colab run -c '!free -h'`",
+        Step::RestartSession => "`smart-colab run -c 'exit()'`",
+        Step::ListVariables => "`smart-colab run -c '%whos'`",
+        Step::ListFiles => "`smart-colab run -c '!ls -l'`",
+        Step::LongerRun => "`smart-colab run` a larger --timeout",
+        Step::RemotePath => "REMOTE",
+        Step::LocalName => "LOCAL",
+        Step::SaveDir => "the folder",
+        Step::RunChunked
         | Step::ListCheckpoints
         | Step::GetCheckpoint
         | Step::DeleteCheckpoint

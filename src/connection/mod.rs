@@ -57,8 +57,8 @@ pub enum State {
     NotConfigured,
     /// The runtime is being started; `step` is the current step.
     Starting { step: String },
-    /// Calls are being retried; `trouble` is the last error of the newest of them.
-    Lost { trouble: String },
+    /// Calls are being retried; `trouble` is the last error of the newest of them, `tries` the number of its next try.
+    Lost { trouble: String, tries: u32 },
     /// Nothing is known that would make a call fail.
     Ready,
 }
@@ -129,8 +129,8 @@ impl Connection {
         let provisioner = self.provisioner();
         if let Some(step) = provisioner.doing() {
             State::Starting { step }
-        } else if let Some(trouble) = self.troubles.newest() {
-            State::Lost { trouble }
+        } else if let Some((trouble, tries)) = self.troubles.newest() {
+            State::Lost { trouble, tries }
         } else if provisioner.place().is_none() {
             State::NotConfigured
         } else {
@@ -205,7 +205,8 @@ impl State {
     #[must_use]
     pub fn message(self) -> Option<String> {
         match self {
-            Self::Starting { step: message } | Self::Lost { trouble: message } => Some(message),
+            Self::Starting { step } => Some(step),
+            Self::Lost { trouble, tries } => Some(format!("{trouble}; trying again (try {tries})")),
             Self::NotConfigured | Self::Ready => None,
         }
     }

@@ -13,7 +13,7 @@ pub(super) struct Troubles(Arc<Lock<State>>);
 #[derive(Debug, Default)]
 struct State {
     begun: u64,
-    met: BTreeMap<u64, String>,
+    met: BTreeMap<u64, (String, u32)>,
 }
 
 /// One call's trouble; over when this is dropped.
@@ -34,8 +34,8 @@ impl Troubles {
         }
     }
 
-    /// The last error of the newest call that has one.
-    pub(super) fn newest(&self) -> Option<String> {
+    /// The last error of the newest call that has one, and the number of its next try.
+    pub(super) fn newest(&self) -> Option<(String, u32)> {
         self.lock().met.values().next_back().cloned()
     }
 
@@ -47,8 +47,8 @@ impl Troubles {
 impl Trouble {
     pub(super) fn record(&mut self, error: &RuntimeError) {
         self.tries += 1;
-        let said = format!("{error}; trying again (try {})", self.tries);
-        self.troubles.lock().met.insert(self.number, said);
+        let met = (error.to_string(), self.tries);
+        self.troubles.lock().met.insert(self.number, met);
     }
 
     /// Ends the trouble: data is arriving again.

@@ -139,8 +139,13 @@ impl Jobs {
 
     /// Interrupts a job after its caller has gone, even one that has not reached the executor yet.
     pub(crate) fn interrupt_later(&self, id: JobId) {
+        self.interrupt_until(id, Instant::now() + INTERRUPT_TIMEOUT);
+    }
+
+    /// The same, tried until `deadline`.
+    pub(crate) fn interrupt_until(&self, id: JobId, deadline: Instant) {
         let connection = self.connection.clone();
-        let (deadline, request) = (Instant::now() + INTERRUPT_TIMEOUT, JobId::fresh());
+        let request = JobId::fresh();
         tokio::spawn(async move {
             loop {
                 match interrupt(&connection, id, request, deadline).await {

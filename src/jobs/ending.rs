@@ -38,13 +38,13 @@ pub(crate) fn explain(reason: Reason, job: &Job) -> (&'static str, Cow<'static, 
             "timed_out",
             "the code exceeded its timeout, did not stop when interrupted, and its Python process was ended",
             Advice::from("All variables are gone. Run the setup again, and give ")
-                + Step::RunLong
-                + " a larger timeout_sec.",
+                + Step::LongerRun
+                + ".",
         ),
         Reason::Timeout => (
             "timed_out",
             "the code exceeded its timeout and was interrupted; variables are kept",
-            Advice::from("Give ") + Step::RunLong + " a larger timeout_sec, or do less at a time.",
+            Advice::from("Give ") + Step::LongerRun + ", or do less at a time.",
         ),
         Reason::SessionRestarted | Reason::SessionDeleted | Reason::Interrupted
             if job.started_at.is_none() =>

@@ -133,7 +133,10 @@ pub async fn submit(
     let first = tokio::select! {
         biased;
         page = sending => page,
-        () = caller.cancelled.cancelled() => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
+        () = caller.cancelled.cancelled() => match arrival.is_possible() {
+            true => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
+            false => Err(RuntimeError::Cancelled),
+        },
         never = pass_when_known(connection, id, caller.turn) => never,
     };
     if let Some(turn) = caller.turn {

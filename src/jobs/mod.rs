@@ -126,7 +126,7 @@ impl Jobs {
     /// Why requests are being retried now, if they are.
     pub(crate) fn trouble(&self) -> Option<String> {
         match self.connection.state() {
-            State::Lost { trouble } => Some(trouble),
+            state @ State::Lost { .. } => state.message(),
             State::NotConfigured | State::Starting { .. } | State::Ready => None,
         }
     }

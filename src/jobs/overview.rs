@@ -55,9 +55,13 @@ pub struct Row {
     /// The cursor up to which this computer has read: pass it to get_output as `after` for new output.
     pub next: Option<u64>,
     pub source: Source,
+    /// Where it was sent, if that is not the machine that was asked: an address without its token, or `local`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub place: Option<String>,
 }
 
-/// The jobs: those that run or wait, then the others, each newest first.
+/// The jobs: those of the machine that was asked, then those that were sent elsewhere; of each those that run or wait, then the others, newest
+/// first.
 #[derive(Debug)]
 pub struct Overview {
     pub rows: Vec<Row>,
@@ -102,15 +106,21 @@ impl Jobs {
                 .filter(|record| is_whole || Some(record.job_id) > oldest)
                 .filter(|record| session.is_none_or(|session| session == record.session))
                 .map(|record| {
-                    let was_asked = trouble.is_none() && place.as_ref() == Some(&record.place);
-                    of_record(record, was_asked && !self.may_run_elsewhere(record))
+                    let is_here = place.as_ref() == Some(&record.place);
+                    let was_asked = trouble.is_none() && is_here;
+                    let mut row = of_record(record, was_asked && !self.may_run_elsewhere(record));
+                    row.place = (!is_here).then(|| record.place.clone());
+                    row
                 }),
         );
         let state = wanted.state.map(JobState::as_str);
         rows.retain(|row| state.is_none_or(|state| state == row.state));
         rows.sort_by(|one, other| {
             let age = other.created_at.cmp(&one.created_at);
-            one.has_ended.cmp(&other.has_ended).then(age)
+            let elsewhere = one.place.is_some().cmp(&other.place.is_some());
+            elsewhere
+                .then(one.has_ended.cmp(&other.has_ended))
+                .then(age)
         });
         rows.truncate(wanted.limit);
         Overview { rows, trouble }
@@ -150,6 +160,7 @@ fn of_job(job: &Job, record: Option<&Record>) -> Row {
         queue_position: job.queue_position,
         next: record.map(|record| record.next),
         source: Source::Runtime,
+        place: None,
     }
 }
 
@@ -178,6 +189,7 @@ fn of_record(record: &Record, was_asked: bool) -> Row {
         } else {
             Source::LastKnown
         },
+        place: None,
     }
 }
 

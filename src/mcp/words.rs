@@ -72,6 +72,10 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::OpenNotebook => "open_notebook",
         Step::GetCells => "get_cells",
         Step::OpenTab => "open_colab_browser_connection",
+        Step::LongerRun => "run_code_long a larger timeout_sec",
+        Step::RemotePath => "remote_path",
+        Step::LocalName => "local_filename",
+        Step::SaveDir => "LOCAL_SAVE_DIR",
     }
     .into()
 }

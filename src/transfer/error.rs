@@ -20,7 +20,7 @@ pub type TransferResult<T> = Result<T, TransferError>;
 pub enum TransferError {
     #[error("{name:?} would be outside the folder for downloads: {why}")]
     OutsideSaveDir { name: String, why: &'static str },
-    #[error("remote_path is empty")]
+    #[error("the path on the runtime is empty")]
     NoRemotePath,
     #[error("{name:?} cannot be a file name on this computer: {why}")]
     UnusableName { name: String, why: &'static str },
@@ -106,20 +106,27 @@ impl Fault for TransferError {
     fn remedy(&self) -> Advice {
         match self {
             Self::OutsideSaveDir { .. } | Self::UnusableName { .. } => {
-                "Give a plain name as local_filename, with folders before it if you like: plots/loss.png."
-                    .into()
+                Advice::from("Give a plain name as ")
+                    + Step::LocalName
+                    + ", with folders before it if you like: plots/loss.png."
             }
             Self::NoRemotePath => {
-                Advice::from("Give the path of a file or folder on the runtime as remote_path: ") + Step::ListFiles + " shows what there is."
+                Advice::from("Give the path of a file or folder on the runtime as ")
+                    + Step::RemotePath
+                    + ": "
+                    + Step::ListFiles
+                    + " shows what there is."
             }
             Self::NotAFile { .. } => "List its folder to see what is there.".into(),
             Self::TooLarge { bytes, .. } => {
                 Advice::from("Nothing was downloaded. To get all of it, call ")
                     + Step::Download
-                    + format!(" again with max_bytes {bytes} or more; otherwise download a part of it, or compress it from code first.")
+                    + format!(
+                        " again with max_bytes {bytes} or more; otherwise download a part of it, or compress it from code first."
+                    )
             }
             Self::Runtime { source, .. } if source.is_transient() => {
-                (source.remedy()).then("The received bytes are kept: ")
+                (source.remedy()).then("Bytes that were received are kept: ")
                     + Step::Download
                     + " with the same arguments fetches the rest."
             }
@@ -130,7 +137,9 @@ impl Fault for TransferError {
                     + " again; if that fails too, use another tunnel."
             }
             Self::Moved { .. } => {
-                Advice::from("Call ") + Step::Download + " again: received files that are the same on the new runtime are kept, and the rest is fetched."
+                Advice::from("Call ")
+                    + Step::Download
+                    + " again: received files that are the same on the new runtime are kept, and the rest is fetched."
             }
             Self::DiskFull { .. } => {
                 Advice::from("Free some space on this computer and call ")
@@ -138,10 +147,16 @@ impl Fault for TransferError {
                     + " again: the received bytes are kept and the rest is fetched."
             }
             Self::Disk { .. } => {
-                Advice::from("Check that LOCAL_SAVE_DIR is writable, then call ") + Step::Download + " again."
+                Advice::from("Check that ")
+                    + Step::SaveDir
+                    + " is writable, then call "
+                    + Step::Download
+                    + " again."
             }
             Self::Cancelled { .. } => {
-                Advice::from("Call ") + Step::Download + " again to continue: the received bytes are kept and the rest is fetched."
+                Advice::from("Call ")
+                    + Step::Download
+                    + " again to continue: the received bytes are kept and the rest is fetched."
             }
         }
     }

@@ -189,13 +189,10 @@ async fn a_lost_runtime_is_retried_and_the_state_says_so() {
     let until = bench.until();
     let asking = tokio::spawn(async move { until.probe(&[]).await });
     sleep(Duration::from_secs(2)).await;
-    let State::Lost { trouble } = bench.connection.state() else {
+    let State::Lost { trouble, .. } = bench.connection.state() else {
         panic!("{:?}", bench.connection.state());
     };
-    assert!(
-        trouble.contains("cannot be reached; trying again"),
-        "{trouble}"
-    );
+    assert!(trouble.contains("cannot be reached"), "{trouble}");
     bench.machine(0).world().is_down = false;
     asking.await.unwrap().unwrap();
     assert_eq!(bench.connection.state(), State::Ready);

@@ -101,6 +101,12 @@ struct Machine {
     high_ram: bool,
 }
 
+impl ColabArgs {
+    pub(super) fn is_json(&self) -> bool {
+        self.command.is_json()
+    }
+}
+
 /// The form of what a command says.
 #[derive(Debug, Args)]
 struct Form {

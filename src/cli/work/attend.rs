@@ -8,15 +8,37 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::Desk;
+use super::{Desk, End, FAILED, unwritable};
+use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
 use crate::connection::State;
+use crate::wire::event::StreamName;
 
 /// How often it is looked at what keeps the work waiting; what passes sooner is not worth a line.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two lines about one obstacle.
+const SAY_INTERVAL: Duration = Duration::from_secs(60);
 /// Longer than any code may run and wait.
 const PATIENCE: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// What keeps the work waiting.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Obstacle {
+    /// The runtime does not answer. The errors of the tries may alternate.
+    Lost(String),
+    Other(String),
+}
+
+impl Obstacle {
+    fn is_lost(&self) -> bool {
+        matches!(self, Self::Lost(_))
+    }
+
+    fn is_as(&self, other: Option<&Self>) -> bool {
+        other.is_some_and(|other| self == other || (self.is_lost() && other.is_lost()))
+    }
+}
 
 /// The wait of one command.
 #[derive(Debug, Clone, Default)]
@@ -27,12 +49,53 @@ pub(super) struct Wait {
     queue: Arc<Lock<Option<String>>>,
     /// The runtime has answered.
     heard: CancellationToken,
+    /// What is waited for, if that is code.
+    job: Option<JobId>,
+    /// Why output is not where it should be.
+    unwritten: Arc<Lock<Option<String>>>,
 }
 
 impl Wait {
     /// When the command gives up: never, as far as a person is concerned.
     pub(super) fn deadline() -> Instant {
         Instant::now() + PATIENCE
+    }
+
+    /// The wait for code.
+    pub(super) fn for_job(id: JobId) -> Self {
+        Self {
+            job: Some(id),
+            ..Self::default()
+        }
+    }
+
+    /// Notes the first output that could not be written; the work goes on.
+    pub(super) fn note_unwritten(&self, name: StreamName, error: &std::io::Error) {
+        let stream = match name {
+            StreamName::Stdout => "stdout",
+            StreamName::Stderr => "stderr",
+        };
+        let mut unwritten = self.unwritten.lock();
+        unwritten.get_or_insert_with(|| unwritable(stream, error));
+    }
+
+    /// Adds to `end` that output could not be written, if so; what succeeded has failed then.
+    pub(super) fn with_unwritten(&self, end: End) -> End {
+        let Some(unwritten) = self.unwritten.lock().take() else {
+            return end;
+        };
+        let back = self.job.map_or_else(String::new, |id| {
+            format!("\nThe output is kept: `smart-colab logs {id}` shows it.")
+        });
+        let before = match end.said.is_empty() {
+            true => String::new(),
+            false => format!("{}\n", end.said),
+        };
+        End {
+            code: if end.code == 0 { FAILED } else { end.code },
+            said: format!("{before}smart-colab: {unwritten}{back}"),
+            ..end
+        }
     }
 
     pub(super) fn note(&self, progress: Progress<'_>) {
@@ -51,6 +114,18 @@ impl Wait {
         let report = |progress: Progress<'_>| self.note(progress);
         let caller = Caller::until(Self::deadline()).cancelled_by(&self.left);
         work(&caller.with_report(&report)).await
+    }
+
+    fn sentence(&self, obstacle: &Obstacle) -> String {
+        match (obstacle, self.job) {
+            (Obstacle::Other(what), _) => what.clone(),
+            (Obstacle::Lost(trouble), None) => {
+                format!("{trouble}; trying on until it answers, or Ctrl-C")
+            }
+            (Obstacle::Lost(trouble), Some(id)) => {
+                format!("{trouble}; trying on until it answers. The job is {id}; Ctrl-C leaves it")
+            }
+        }
     }
 
     /// Whether nothing can have been sent.
@@ -99,7 +174,7 @@ impl Wait {
         let mut work = pin!(work);
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut before, mut said) = (None, None);
+        let (mut before, mut said, mut said_at) = (None, None, None);
         loop {
             tokio::select! {
                 biased;
@@ -107,10 +182,19 @@ impl Wait {
                 Ok(()) = tokio::signal::ctrl_c() => press(),
                 _ = looks.tick() => {
                     let queue = self.queue.lock().clone();
-                    let waits = desk.floors.connection.state().message().or(queue);
-                    if waits.is_some() && waits == before && waits != said {
-                        said.clone_from(&waits);
-                        eprintln!("smart-colab: {}", waits.as_deref().unwrap_or_default());
+                    let state = desk.floors.connection.state();
+                    let waits = if let State::Lost { trouble, .. } = state {
+                        Some(Obstacle::Lost(trouble))
+                    } else {
+                        state.message().or(queue).map(Obstacle::Other)
+                    };
+                    let is_due = said_at.is_none_or(|at: Instant| at.elapsed() >= SAY_INTERVAL);
+                    if let Some(what) = &waits
+                        && what.is_as(before.as_ref())
+                        && (!what.is_as(said.as_ref()) || (is_due && what.is_lost()))
+                    {
+                        eprintln!("smart-colab: {}", self.sentence(what));
+                        (said, said_at) = (waits.clone(), Some(Instant::now()));
                     }
                     before = waits;
                 }

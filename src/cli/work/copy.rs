@@ -1,15 +1,18 @@
 //! `smart-colab get` and `put`: files, with a bar.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::NamedTempFile;
 
 use super::attend::Wait;
-use super::{Common, Desk, End, facts};
+use super::{Common, Desk, End, FAILED, facts};
 use crate::base::fault::Fault;
 use crate::caller::{Caller, Progress};
-use crate::transfer::download::{DownloadRequest, Downloads};
+use crate::transfer::Skipped;
+use crate::transfer::download::{DownloadReport, DownloadRequest, Downloads};
 use crate::transfer::upload::{Allowed, Request, Uploads};
 
 /// The size of what a person copies is their business.
@@ -23,9 +26,10 @@ Examples:
   smart-colab get /content/runs out/    a whole folder, as out/runs
   smart-colab get model.pt best.pt      under another name
 
-A local file is never replaced: the new one gets another name, and one with the same content is
-only verified. Each file is checked by its SHA-256. After a break or Ctrl-C, run the same command
-again: it resumes where it stopped.";
+A file that you name is replaced, in one step, once the new one is whole. Without a name no file
+here is replaced: the new one gets another name. One with the same content is only verified. Each
+file is checked by its SHA-256. After a break or Ctrl-C, run the same command again: it resumes
+where it stopped.";
 
 const PUT_EXAMPLES: &str = "\
 Examples:
@@ -65,6 +69,15 @@ pub(in crate::cli) struct PutArgs {
 /// Downloads a file or folder.
 pub(super) async fn get(args: GetArgs, desk: &Desk<'_>) -> Result<End, End> {
     let (folder, name) = place(args.here.as_deref())?;
+    let named = name.as_ref().map(|name| folder.join(name));
+    if let Some(path) = &named
+        && std::fs::metadata(path).is_ok_and(|there| !there.is_file())
+    {
+        return Err(End::usage(
+            format!("{} is no regular file", path.display()),
+            "Nothing was copied. Name a file, or a folder that the file goes into.",
+        ));
+    }
     let request = DownloadRequest {
         remote_path: args.remote,
         local_filename: name,
@@ -74,14 +87,58 @@ pub(super) async fn get(args: GetArgs, desk: &Desk<'_>) -> Result<End, End> {
     let copied = copy(desk, async move |caller| {
         downloads.download(&request, caller).await
     });
-    let report = copied.await?;
-    Ok(End::text(report.message.clone(), facts(&report)))
+    let mut report = copied.await?;
+    if let Some(path) = named.filter(|_| !report.is_folder) {
+        replace(&mut report, &path)?;
+    }
+    Ok(done(&report.message, facts(&report), &report.skipped))
+}
+
+/// Replaces the file that the person has named by the one that got another name beside it, in one step.
+fn replace(report: &mut DownloadReport, path: &Path) -> Result<(), End> {
+    let there = report.local_path.as_deref().map(PathBuf::from);
+    let Some(there) = there.filter(|there| there != path) else {
+        return Ok(());
+    };
+    // One that was here before is kept, too.
+    let replaced = match report.verified {
+        true => copied(&there, path),
+        false => std::fs::rename(&there, path),
+    };
+    replaced.map_err(|error| {
+        End::fault(
+            FAILED,
+            "disk_failed",
+            format!("{} cannot be replaced: {error}", path.display()),
+            &format!("The file that was received is {}.", there.display()),
+        )
+    })?;
+    report.moved_to(path);
+    Ok(())
+}
+
+fn copied(from: &Path, to: &Path) -> io::Result<()> {
+    let new = NamedTempFile::new_in(to.parent().unwrap_or(Path::new(".")))?;
+    std::fs::copy(from, new.path())?;
+    new.persist(to)?;
+    Ok(())
+}
+
+fn done(message: &str, facts: serde_json::Value, skipped: &[Skipped]) -> End {
+    let lines = skipped
+        .iter()
+        .map(|entry| format!("smart-colab: skipped {}: {}", entry.name, entry.reason));
+    let said = lines.collect::<Vec<_>>().join("\n");
+    End {
+        said,
+        ..End::text(message.to_owned(), facts)
+    }
 }
 
 /// Uploads a file or folder.
 pub(super) async fn put(args: PutArgs, desk: &Desk<'_>) -> Result<End, End> {
     let report = send(&args.here, args.remote, desk).await?;
-    Ok(End::text(report.message.clone(), facts(&report)))
+    Ok(done(&report.message, facts(&report), &report.skipped))
 }
 
 /// Uploads to `remote`.

@@ -1,5 +1,9 @@
 //! Lines of a job's output.
 
+use std::borrow::Cow;
+
+use anstream::adapter::strip_str;
+
 use crate::base::text::Pattern;
 use crate::jobs::collect::{Tap, traceback};
 use crate::jobs::keep::Kept;
@@ -14,6 +18,8 @@ pub(super) struct Grep {
     to: Box<dyn Tap>,
     /// The unfinished line of each stream.
     begun: [String; 2],
+    /// Lines that match, to be handed on together: a terminal writes each piece at once.
+    found: [String; 2],
 }
 
 impl Grep {
@@ -22,14 +28,26 @@ impl Grep {
             pattern,
             to,
             begun: Default::default(),
+            found: Default::default(),
         }
     }
 
     fn end_line(&mut self, name: StreamName) {
         let line = std::mem::take(&mut self.begun[name as usize]);
-        let plain = anstream::adapter::strip_str(&line).to_string();
+        let plain = match line.contains('\u{1b}') {
+            true => Cow::Owned(strip_str(&line).to_string()),
+            false => Cow::Borrowed(line.as_str()),
+        };
         if !line.is_empty() && self.pattern.find(&plain, 0).is_some() {
-            self.to.stream(name, &format!("{line}\n"));
+            self.found[name as usize] += &line;
+            self.found[name as usize] += "\n";
+        }
+    }
+
+    fn hand_on(&mut self, name: StreamName) {
+        let found = std::mem::take(&mut self.found[name as usize]);
+        if !found.is_empty() {
+            self.to.stream(name, &found);
         }
     }
 }
@@ -44,18 +62,23 @@ impl Tap for Grep {
                 self.end_line(name);
             }
         }
+        self.hand_on(name);
     }
 
     fn show(&mut self, text: &str) {
         self.end_line(StreamName::Stdout);
         self.stream(StreamName::Stdout, text);
         self.end_line(StreamName::Stdout);
+        self.hand_on(StreamName::Stdout);
     }
 
     fn raise(&mut self, error: &PythonError) {
         self.end_line(StreamName::Stderr);
-        self.stream(StreamName::Stderr, &traceback(error));
+        // What the code prints comes as it is; the colours of a traceback are not its own.
+        let plain = strip_str(&traceback(error)).to_string();
+        self.stream(StreamName::Stderr, &plain);
         self.end_line(StreamName::Stderr);
+        self.hand_on(StreamName::Stderr);
     }
 
     fn keep(&mut self, _kept: &Kept) {}
@@ -63,8 +86,10 @@ impl Tap for Grep {
 
 impl Drop for Grep {
     fn drop(&mut self) {
-        self.end_line(StreamName::Stdout);
-        self.end_line(StreamName::Stderr);
+        for name in [StreamName::Stdout, StreamName::Stderr] {
+            self.end_line(name);
+            self.hand_on(name);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValuesParser, RangedU64ValueParser};
 use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
@@ -19,6 +19,9 @@ use crate::wire::state::JobState;
 /// After this time the list is answered from this computer's records.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_CODE_CHARS: usize = 60;
+const COLUMNS: usize = 7;
+/// The column that is left out where all jobs are of this machine.
+const WHERE: usize = 5;
 
 const STATES: [JobState; 7] = [
     JobState::Queued,
@@ -38,7 +41,7 @@ Examples:
 
 Jobs of models, of other terminals and of closed clients are in it, too. If the runtime does not
 answer, those are listed that were sent from this computer, in their last known states, and the
-exit code is 125.";
+exit code is 125. Jobs that this computer sent elsewhere come last, with the place.";
 
 #[derive(Debug, Args)]
 #[command(after_long_help = EXAMPLES)]
@@ -50,7 +53,7 @@ pub(in crate::cli) struct JobsArgs {
     #[arg(long, value_name = "NAME")]
     session: Option<String>,
     /// Rows at most.
-    #[arg(short = 'n', long, value_name = "ROWS", default_value_t = 20)]
+    #[arg(short = 'n', long, value_name = "ROWS", default_value_t = 20, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     limit: usize,
     #[command(flatten)]
     pub(super) common: Common,
@@ -100,7 +103,7 @@ fn table(rows: &[Row]) -> String {
         return String::new();
     }
     let now = Timestamp::now();
-    let heading = ["ID", "STATE", "SESSION", "SENT", "TOOK", "CODE"].map(str::to_owned);
+    let heading = ["ID", "STATE", "SESSION", "SENT", "TOOK", "WHERE", "CODE"].map(str::to_owned);
     let cells = rows.iter().map(|row| {
         let state = match row.source {
             Source::LastKnown => format!("{} (last known)", row.state),
@@ -112,17 +115,22 @@ fn table(rows: &[Row]) -> String {
             row.session.clone(),
             age(&row.created_at, now),
             row.execution_time_sec.map_or_else(String::new, took),
+            row.place.clone().unwrap_or_default(),
             shorten(
                 &row.code_head.replace(char::is_control, " "),
                 MAX_CODE_CHARS,
             ),
         ]
     });
-    let lines: Vec<[String; 6]> = std::iter::once(heading).chain(cells).collect();
+    let mut lines: Vec<[String; COLUMNS]> = std::iter::once(heading).chain(cells).collect();
+    if rows.iter().all(|row| row.place.is_none()) {
+        lines[0][WHERE].clear();
+    }
     let width = |at: usize| lines.iter().map(|line| line[at].width()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let line = |cells: &[String; 6]| {
-        let padded = cells.iter().zip(&widths).map(|(cell, width)| {
+    let widths: Vec<usize> = (0..COLUMNS).map(width).collect();
+    let line = |cells: &[String; COLUMNS]| {
+        let shown = cells.iter().zip(&widths).filter(|(_, width)| **width > 0);
+        let padded = shown.map(|(cell, width)| {
             let gap = " ".repeat(width.saturating_sub(cell.width()));
             format!("{cell}{gap}")
         });

@@ -4,16 +4,23 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::attend::Wait;
 use super::gather::Gathered;
 use super::grep::Grep;
-use super::{Common, Desk, End, INTERRUPTED, run};
+use super::{Common, Desk, End, FAILED, INTERRUPTED, run};
 use crate::base::ids::JobId;
 use crate::base::text::{Pattern, Room};
+use crate::checkpoints::CheckpointError;
 use crate::jobs::live::Ran;
+use crate::jobs::overview::Wanted;
 use crate::runtime::RuntimeResult;
 
+/// Digits of an id's beginning that may stand for it; all ids of a minute have the first 7 in common.
+const MIN_HEAD_CHARS: usize = 8;
+/// For the list of ids.
+const LIST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Characters read of a log that only this computer has.
 const MAX_COPY_CHARS: usize = 10_000_000;
 
@@ -46,10 +53,14 @@ fn pattern(text: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|error| error.to_string())
 }
 
-/// Finds the job that an argument names.
-pub(super) fn find(id: Option<&str>, desk: &Desk<'_>) -> Result<JobId, End> {
+/// Finds the job that an argument names, also by the beginning of its id.
+pub(super) async fn find(id: Option<&str>, desk: &Desk<'_>) -> Result<JobId, End> {
     if let Some(id) = id {
-        return Ok(desk.floors.checkpoints.job_named(id)?);
+        return match desk.floors.checkpoints.job_named(id) {
+            Ok(id) => Ok(id),
+            Err(CheckpointError::NotFound { .. }) if is_head(id) => begun(id, desk).await,
+            Err(error) => Err(error.into()),
+        };
     }
     let newest = desk.floors.jobs.remembered(1).pop();
     newest.map(|record| record.job_id).ok_or_else(|| {
@@ -60,10 +71,47 @@ pub(super) fn find(id: Option<&str>, desk: &Desk<'_>) -> Result<JobId, End> {
     })
 }
 
+fn is_head(text: &str) -> bool {
+    text.len() >= MIN_HEAD_CHARS
+        && text
+            .chars()
+            .all(|char| char.is_ascii_hexdigit() || char == '-')
+}
+
+/// Finds the one job whose id begins with `head`.
+async fn begun(head: &str, desk: &Desk<'_>) -> Result<JobId, End> {
+    let wanted = Wanted {
+        limit: usize::MAX,
+        ..Wanted::default()
+    };
+    let list = (desk.floors.jobs)
+        .list(&wanted, Instant::now() + LIST_TIMEOUT)
+        .await;
+    let head = head.to_ascii_lowercase();
+    let mut found = list.rows.iter().map(|row| row.job_id.as_str());
+    let mut found = found.by_ref().filter(|id| id.starts_with(&head));
+    match (found.next().map(str::parse), found.next()) {
+        (Some(Ok(id)), None) => Ok(id),
+        (Some(_), _) => Err(End::usage(
+            format!("more than one job's id begins with {head}"),
+            "Give more of it; `smart-colab jobs` lists the ids.",
+        )),
+        (None, _) => Err(match list.trouble {
+            Some(error) => error.into(),
+            None => End::fault(
+                FAILED,
+                "not_found",
+                format!("no job's id begins with {head}"),
+                "`smart-colab jobs` lists the ids.",
+            ),
+        }),
+    }
+}
+
 /// Shows the output.
 pub(super) async fn run(args: LogsArgs, desk: &Desk<'_>) -> Result<End, End> {
-    let id = find(args.id.as_deref(), desk)?;
-    let (wait, gathered) = (Wait::default(), Gathered::default());
+    let id = find(args.id.as_deref(), desk).await?;
+    let (wait, gathered) = (Wait::for_job(id), Gathered::default());
     let mut tap = run::tap(desk, &wait, &gathered);
     if let Some(pattern) = args.grep {
         tap = Box::new(Grep::new(pattern, tap));
@@ -107,11 +155,11 @@ pub(super) async fn run(args: LogsArgs, desk: &Desk<'_>) -> Result<End, End> {
             facts,
             ..End::from(error)
         }),
-        None => Ok(End {
+        None => Ok(wait.with_unwritten(End {
             code,
             facts,
             text: String::new(),
             said: String::new(),
-        }),
+        })),
     }
 }

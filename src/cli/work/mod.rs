@@ -2,7 +2,7 @@
 //!
 //! - here: the commands, and how each ends; `attend`: waiting for work, with Ctrl-C; `terminal`: output as it comes, `inline`: pictures in it,
 //!   `gather`: the same for `--json`, `grep`: lines of it;
-//! - `run`: code; `notebook_run`: whole notebooks; `jobs`: the list; `logs`: output of earlier code; `stop`: its end; `copy`: files.
+//! - `run`: code; `script`: its arguments; `notebook_run`: whole notebooks; `jobs`: the list; `logs`: output of earlier code; `stop`: its end; `copy`: files.
 
 mod attend;
 mod copy;
@@ -13,6 +13,7 @@ mod jobs;
 mod logs;
 mod notebook_run;
 mod run;
+mod script;
 mod stop;
 mod terminal;
 
@@ -71,6 +72,7 @@ struct Common {
 }
 
 /// How a command ended.
+#[derive(Debug)]
 struct End {
     code: u8,
     /// For a program.
@@ -156,6 +158,10 @@ impl Work {
         self.common().local
     }
 
+    pub(super) fn is_json(&self) -> bool {
+        self.common().json
+    }
+
     /// Runs the command, says how it ended, and stops what it started.
     pub(super) async fn run(self, settings: &Settings, env: &Env) -> ExitCode {
         for warning in &settings.warnings {
@@ -192,11 +198,30 @@ impl Work {
             }
             end.text
         };
-        match text.is_empty() || writeln!(io::stdout(), "{text}").is_ok() {
-            true => ExitCode::from(end.code),
-            false => ExitCode::FAILURE,
+        if !text.is_empty() && !print(&text) {
+            if let Some(id) = end.facts["job_id"].as_str() {
+                eprintln!("The output is kept: `smart-colab logs {id}` shows it.");
+            }
+            return ExitCode::from(if end.code == 0 { FAILED } else { end.code });
         }
+        ExitCode::from(end.code)
     }
+}
+
+/// Prints `text`; false, and said, if it cannot be written. A reader that has left has read enough.
+fn print(text: &str) -> bool {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            eprintln!("smart-colab: {}", unwritable("stdout", &error));
+            false
+        }
+        Ok(()) | Err(_) => true,
+    }
+}
+
+fn unwritable(stream: &str, error: &io::Error) -> String {
+    format!("{stream} cannot be written: {error}")
 }
 
 /// What a command works with.

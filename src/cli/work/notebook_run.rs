@@ -113,7 +113,7 @@ pub(super) async fn run(
         }
     };
     let record = wait.watch(desk, work, press).await;
-    Ok(end(&record, desk))
+    Ok(wait.with_unwritten(end(&record, desk)))
 }
 
 /// The name of the notebook, which can be run as far as this computer can tell.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::attend::Wait;
 use super::gather::Gathered;
 use super::notebook_run;
+use super::script::as_script;
 use super::terminal::Terminal;
 use super::{Common, Desk, End, INTERRUPTED, UNREACHABLE, USAGE, exit_code, hint};
 use crate::base::advice::Advice;
@@ -19,8 +20,9 @@ use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::cli::words;
+use crate::connection::State;
 use crate::jobs::collect::Tap;
-use crate::jobs::ending::READ_TRACEBACK;
+use crate::jobs::ending::{EXITED, READ_TRACEBACK, has_exited};
 use crate::jobs::live::Ran;
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::job::JobRequest;
@@ -41,9 +43,10 @@ Examples:
   git show HEAD:probe.py | smart-colab run -   code from another program
   smart-colab run train.py --detach            start it, then: smart-colab logs -f
 
-Only the file itself is sent: copy modules and data that it needs with `smart-colab put` first.
-What the code prints to stdout and stderr comes out there; pictures are kept in LOCAL_SAVE_DIR, and
-shown in kitty, Ghostty, iTerm2 and WezTerm.
+A script finds its name in __file__ and sys.argv, as with `python FILE`. Only the file itself is
+sent: copy modules and data that it needs with `smart-colab put` first. What the code prints to
+stdout and stderr comes out there; pictures are kept in LOCAL_SAVE_DIR, and shown in kitty, Ghostty,
+iTerm2 and WezTerm.
 
 Each run of a notebook has a copy of its own on the runtime, and a session of its own, which ends
 with it. Its cells run up to the first one that fails; the notebook with its outputs comes back into
@@ -138,12 +141,8 @@ pub(super) async fn run(args: RunArgs, desk: &Desk<'_>) -> Result<End, End> {
     if code.trim().is_empty() {
         return Err(End::usage("there is no code to run", "Nothing was sent."));
     }
-    let name = args
-        .file
-        .as_deref()
-        .map_or("-c".into(), Path::to_string_lossy);
     let request = JobRequest {
-        code: with_arguments(code, &name, &args.arguments),
+        code: as_script(code, args.file.as_deref(), &args.arguments)?,
         session: args.session.unwrap_or_else(|| MAIN.to_owned()),
         timeout_sec: args.timeout,
         iterations: None,
@@ -189,25 +188,6 @@ fn source(file: Option<&Path>, code: Option<String>) -> Result<String, End> {
     }
 }
 
-/// Puts the arguments before the code, without moving its lines where the first one is empty or a comment.
-fn with_arguments(code: String, name: &str, arguments: &[String]) -> String {
-    if arguments.is_empty() {
-        return code;
-    }
-    // JSON's strings are Python's, too.
-    let all: Vec<_> = std::iter::once(name)
-        .chain(arguments.iter().map(String::as_str))
-        .collect();
-    let set = format!("import sys; sys.argv[:] = {}", json!(all));
-    let (first, rest) = code.split_once('\n').unwrap_or((&code, ""));
-    match first.trim_start() {
-        text if text.trim().is_empty() || text.starts_with('#') => {
-            format!("{set}  {}\n{rest}", first.trim())
-        }
-        _ => format!("{set}\n{code}"),
-    }
-}
-
 /// Sends the code, and leaves it.
 async fn detach(request: &JobRequest, desk: &Desk<'_>) -> Result<End, End> {
     let id = JobId::fresh();
@@ -229,7 +209,7 @@ async fn detach(request: &JobRequest, desk: &Desk<'_>) -> Result<End, End> {
 /// Runs the code in the foreground.
 async fn attend(request: JobRequest, desk: &Desk<'_>) -> Result<End, End> {
     let id = JobId::fresh();
-    let wait = Wait::default();
+    let wait = Wait::for_job(id);
     let gathered = Gathered::default();
     let tap = tap(desk, &wait, &gathered);
     let work = {
@@ -245,20 +225,24 @@ async fn attend(request: JobRequest, desk: &Desk<'_>) -> Result<End, End> {
         } else {
             "leaves it running"
         };
-        eprintln!("\nsmart-colab: interrupting; Ctrl-C again {again}");
-        desk.floors.jobs.interrupt_later(id);
+        let what = match desk.floors.connection.state() {
+            State::Lost { .. } => "the interrupt is sent when the runtime answers again",
+            State::NotConfigured | State::Starting { .. } | State::Ready => "interrupting",
+        };
+        eprintln!("\nsmart-colab: {what}; Ctrl-C again {again}");
+        desk.floors.jobs.interrupt_until(id, Wait::deadline());
     };
     let done = wait.attend(desk, work, interrupt).await;
     let done: RuntimeResult<Ran> = done.ok_or_else(End::broken)?;
     let ran = done.map_err(|error| did_not_run(&error))?;
-    Ok(end(&ran, &wait, &gathered, desk))
+    Ok(wait.with_unwritten(end(&ran, &wait, &gathered, desk)))
 }
 
 /// Where the output goes.
 pub(super) fn tap(desk: &Desk<'_>, wait: &Wait, gathered: &Gathered) -> Box<dyn Tap> {
     match desk.is_json {
         true => Box::new(gathered.clone()),
-        false => Box::new(Terminal::new(desk.env, wait.left.clone())),
+        false => Box::new(Terminal::new(desk.env, wait.clone())),
     }
 }
 
@@ -287,7 +271,7 @@ pub(super) fn end(ran: &Ran, wait: &Wait, gathered: &Gathered, desk: &Desk<'_>) 
         );
         (INTERRUPTED, said)
     } else {
-        (exit_code(ran), said(ran))
+        (exit_code(ran), said(ran, desk))
     };
     End {
         code,
@@ -304,7 +288,11 @@ fn with_exit(mut facts: Value, code: u8) -> Value {
 }
 
 /// Why code that has ended did not succeed; its traceback was shown.
-fn said(ran: &Ran) -> String {
+fn said(ran: &Ran, desk: &Desk<'_>) -> String {
+    // The next command has another process anyway.
+    if ran.job.as_ref().is_some_and(has_exited) && !desk.is_local {
+        return format!("smart-colab: {EXITED}");
+    }
     let is_known = |advice: &Advice| *advice != READ_TRACEBACK.into();
     let is_exit = ran
         .error
@@ -324,16 +312,19 @@ fn said(ran: &Ran) -> String {
 
 /// The code certainly did not start.
 fn did_not_run(error: &RuntimeError) -> End {
-    let hint = format!(
-        "The code did not run. {}",
-        error.next_step().worded(words::word)
-    );
+    let (said, next) = if matches!(error, RuntimeError::Cancelled) {
+        ("left before the code was sent".to_owned(), String::new())
+    } else {
+        let next = error.next_step().worded(words::word);
+        (sentence(error), next)
+    };
+    let hint = format!("The code did not run. {next}");
     let code = match error.code() {
         "cancelled" => INTERRUPTED,
         "invalid_argument" => USAGE,
         _ => UNREACHABLE,
     };
-    End::fault(code, error.code(), sentence(error), hint.trim_end())
+    End::fault(code, error.code(), said, hint.trim_end())
 }
 
 /// The runtime is gone, and the code may run on.
@@ -356,7 +347,7 @@ fn lost(error: &RuntimeError, id: JobId, desk: &Desk<'_>) -> End {
 
 #[cfg(test)]
 mod tests {
-    use super::{seconds, with_arguments};
+    use super::seconds;
 
     #[test]
     fn time_limits_are_seconds_or_have_units() {
@@ -374,24 +365,5 @@ mod tests {
         ] {
             assert_eq!(seconds(text).ok(), expected, "{text}");
         }
-    }
-
-    #[test]
-    fn arguments_move_no_line_where_the_first_one_is_free() {
-        let with = |code: &str| {
-            with_arguments(
-                code.to_owned(),
-                "a.py",
-                &["--x".to_owned(), "é\"".to_owned()],
-            )
-        };
-        let set = r#"import sys; sys.argv[:] = ["a.py","--x","é\""]"#;
-        assert_eq!(
-            with("#!/usr/bin/env python\nx"),
-            format!("{set}  #!/usr/bin/env python\nx")
-        );
-        assert_eq!(with("\nx"), format!("{set}  \nx"));
-        assert_eq!(with("def f(): ...\nx"), format!("{set}\ndef f(): ...\nx"));
-        assert_eq!(with_arguments("x".to_owned(), "a.py", &[]), "x");
     }
 }

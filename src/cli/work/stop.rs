@@ -33,7 +33,7 @@ pub(super) async fn run(args: StopArgs, desk: &Desk<'_>) -> Result<End, End> {
         let record = report.ok_or(RuntimeError::UnknownJob)?.record;
         return Ok(notebook_run::end(&record, desk));
     }
-    let id = logs::find(Some(&args.id), desk)?;
+    let id = logs::find(Some(&args.id), desk).await?;
     let tasks = &desk.floors.tasks;
     let stopped = tasks
         .interrupt(Target::Job(id), STOP_TIMEOUT, &caller)
@@ -46,16 +46,18 @@ pub(super) async fn run(args: StopArgs, desk: &Desk<'_>) -> Result<End, End> {
     let state = job.map(|job| job.state);
     let facts = json!({"job_id": id.to_string(), "state": state});
     Ok(match state {
-        Some(state) if !state.is_final() => End {
-            code: FAILED,
-            facts,
-            ..End::fault(
+        Some(state) if !state.is_final() => {
+            let mut end = End::fault(
                 FAILED,
                 "busy",
                 format!("job {id} was interrupted, and has not ended yet"),
                 "Run this again in a moment. Code that does not stop (a long C call) ends only when its session is restarted, from the client.",
-            )
-        },
+            );
+            for name in ["job_id", "state"] {
+                end.facts[name] = facts[name].clone();
+            }
+            end
+        }
         Some(state) => End::text(format!("Job {id} has ended: {}.", state.as_str()), facts),
         None => End::text(format!("Job {id} has ended."), facts),
     })

@@ -2,8 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use tokio_util::sync::CancellationToken;
-
+use super::attend::Wait;
 use super::inline::Protocol;
 use crate::base::advice::Advice;
 use crate::cli::words;
@@ -15,22 +14,21 @@ use crate::wire::event::{PythonError, StreamName};
 /// Writes what the code prints to the same stream here, unchanged; values to stdout; tracebacks and the names of files to stderr.
 pub(super) struct Terminal {
     pictures: Option<Protocol>,
-    /// Cancelled once nothing reads stdout any more.
-    left: CancellationToken,
+    wait: Wait,
     /// Whether each stream is at the beginning of a line.
     is_fresh: [bool; 2],
 }
 
 impl Terminal {
-    /// Cancels `left` when the reader of stdout has gone.
-    pub(super) fn new(env: &Env, left: CancellationToken) -> Self {
+    /// Ends `wait` when the reader of stdout has gone, and tells it what else could not be written.
+    pub(super) fn new(env: &Env, wait: Wait) -> Self {
         let pictures = match io::stdout().is_terminal() {
             true => Protocol::of(env),
             false => None,
         };
         Self {
             pictures,
-            left,
+            wait,
             is_fresh: [true; 2],
         }
     }
@@ -44,11 +42,19 @@ impl Terminal {
             // Without colours where they are not wanted.
             StreamName::Stderr => anstream::stderr().lock().write_all(bytes),
         };
-        if written.is_err() && name == StreamName::Stdout {
-            self.left.cancel();
-        }
+        self.note(name, written);
         if let Some(last) = bytes.last() {
             self.is_fresh[name as usize] = *last == b'\n';
+        }
+    }
+
+    fn note(&self, name: StreamName, written: io::Result<()>) {
+        match (written, name) {
+            (Err(error), StreamName::Stdout) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.wait.left.cancel();
+            }
+            (Err(error), _) => self.wait.note_unwritten(name, &error),
+            (Ok(()), _) => {}
         }
     }
 
@@ -70,7 +76,7 @@ impl Tap for Terminal {
             StreamName::Stderr => {
                 let written = io::stderr().lock().write_all(text.as_bytes());
                 self.is_fresh[name as usize] = text.ends_with('\n');
-                drop(written);
+                self.note(name, written);
             }
         }
     }

@@ -67,6 +67,14 @@ pub struct DownloadReport {
 }
 
 impl DownloadReport {
+    /// Notes that the complete file was given the name that was wanted.
+    pub(crate) fn moved_to(&mut self, path: &std::path::Path) {
+        let path = path.to_string_lossy();
+        self.message = format!("{} in {}.", bytes_are(self.received_bytes), visible(&path));
+        self.local_path = Some(path.into_owned());
+        self.renamed = false;
+    }
+
     pub(super) fn new(remote: &str) -> Self {
         Self {
             status: Status::Running,

@@ -165,13 +165,13 @@ impl Fault for UploadError {
             }
             Self::Empty { .. } => Advice::from("Give it and call ") + Step::Upload + " again.",
             Self::IsAFile { .. } => {
-                "Give another remote_path.".into()
+                Advice::from("Give another ") + Step::RemotePath + "."
             }
             Self::IsAFolder { .. } => {
-                "Give another name in remote_path, or rename the existing folder from code.".into()
+                Advice::from("Give another name in ") + Step::RemotePath + ", or rename the existing folder from code."
             }
             Self::Runtime { source, .. } if source.code() == "outside_root" => {
-                "Give a remote_path in the runtime's content root (/content on Colab), or a relative one.".into()
+                Advice::from("Give a ") + Step::RemotePath + " in the runtime's content root (/content on Colab), or a relative one."
             }
             Self::Runtime { source, .. } if source.is_transient() => {
                 (source.remedy()).then("The runtime keeps the part that has arrived: ")

@@ -204,6 +204,23 @@ async fn files_go_both_ways_byte_for_byte_and_resume() {
             fs::read_to_string(home.folder("into/in/small.txt")).unwrap(),
             "small"
         );
+        // A named file is replaced; one that was not named is kept.
+        fs::write(home.folder("small.txt"), "old").unwrap();
+        for (arguments, expected) in [
+            (&["get", "commands/in/small.txt"][..], "old"),
+            (&["get", "commands/in/small.txt", "small.txt"], "small"),
+        ] {
+            ended(&home, &line, arguments, 0);
+            let content = fs::read_to_string(home.folder("small.txt")).unwrap();
+            assert_eq!(content, expected);
+        }
+        #[cfg(unix)]
+        ended(
+            &home,
+            &line,
+            &["get", "commands/in/small.txt", "/dev/null"],
+            2,
+        );
         let gone = ended(&home, &line, &["get", "commands/none"], 1);
         assert!(said(&gone.stderr).contains("commands/none"), "{gone:?}");
     })

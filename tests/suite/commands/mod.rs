@@ -93,6 +93,25 @@ fn run_shows_output_on_its_own_streams_and_ends_as_the_code_does() {
     let output = run(&["a.py", "--", "--epochs", "é 3"], 0);
     assert_eq!(said(&output.stdout), "['--epochs', 'é 3']");
     assert_eq!(said(&output.stderr), "aside\n");
+    // A script without arguments gets none of earlier ones, and its lines stay where they are.
+    let script = "from __future__ import annotations\nimport sys\nprint(sys.argv, __file__)\n1 / 0";
+    fs::write(home.folder("b.py"), script).unwrap();
+    let output = run(&["b.py"], 1);
+    assert_eq!(said(&output.stdout), "['b.py'] b.py\n");
+    assert!(said(&output.stderr).contains("line 4"), "{output:?}");
+    let output = run(&["-c", "%%bash\necho \"in bash\""], 0);
+    assert_eq!(said(&output.stdout), "in bash\n");
+    #[cfg(target_os = "linux")]
+    {
+        let mut full = command(&home, &line, &[&args, &["-c", "print(1)"][..]].concat());
+        full.stdout(fs::File::options().write(true).open("/dev/full").unwrap());
+        let output = full.output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let stderr = said(&output.stderr);
+        for words in ["stdout cannot be written", "smart-colab logs "] {
+            assert!(stderr.contains(words), "{stderr}");
+        }
+    }
     // In the same session, by the value of the last expression; its picture is kept, and named.
     let code = format!(
         "import base64\nfrom IPython.display import Image, display\nprint('before')\ndisplay(Image(base64.b64decode('{PIXEL}')))\nvalue + 1"
@@ -176,6 +195,12 @@ fn what_cannot_be_run_is_refused_before_anything_is_sent() {
         (&["run", "nowhere.ipynb"], 2, "nowhere.ipynb cannot be read"),
         (&["put", "nowhere"], 2, "nowhere cannot be read"),
         (&["logs"], 2, "no job was sent"),
+        (&["jobs", "-n", "0"], 2, "'0'"),
+        (
+            &["run", "-c", "%%bash\nls", "--", "x"],
+            2,
+            "takes no arguments",
+        ),
         (&["run", "-c", "1"], 125, "The code did not run."),
     ] {
         let output = ended(&home, DEAD_URL, arguments, code);
@@ -183,6 +208,10 @@ fn what_cannot_be_run_is_refused_before_anything_is_sent() {
         assert!(stderr.contains(words), "{arguments:?}: {stderr}");
         assert_eq!(said(&output.stdout), "");
     }
+    let wrong = facts(&home, "foo", &["run", "-c", "1"], 2);
+    assert!(wrong["error"].as_str().unwrap().contains("COLAB_URL"));
+    let wrong = facts(&home, DEAD_URL, &["connect", "foo"], 2);
+    assert_eq!(wrong["code"], "invalid_argument");
     let none = home.program(&[]).args(["run", "-c", "1"]).output().unwrap();
     assert_eq!(none.status.code(), Some(125));
     assert!(
@@ -270,6 +299,8 @@ fn detached_code_is_listed_followed_and_searched() {
     );
     let table = said(&ended(&home, &line, &["jobs"], 0).stdout);
     assert!(table.starts_with("ID ") && table.contains(&id), "{table}");
+    let whole = ended(&home, &line, &["logs", &id[..23], "--grep", "2"], 0);
+    assert_eq!(said(&whole.stdout), "loss 2\n");
     let stopped = facts(&home, &line, &["stop", &id], 0);
     assert_eq!(stopped["state"], "succeeded");
     let gone = ended(
@@ -279,9 +310,10 @@ fn detached_code_is_listed_followed_and_searched() {
         1,
     );
     assert!(said(&gone.stderr).contains("knows no job"), "{gone:?}");
-    // Without the runtime, the list is this computer's.
+    // Without the runtime, the list is this computer's, with the place.
     let alone = facts(&home, DEAD_URL, &["jobs"], 125);
     assert_eq!(alone["jobs"][0]["job_id"], *id);
+    assert_eq!(alone["jobs"][0]["place"], executor.url);
     assert_eq!(alone["code"], "connection_failed");
 }
 
