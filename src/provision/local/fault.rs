@@ -38,6 +38,12 @@ impl Fault {
         };
         Self::new(format!("{}: {error}", path.display()), remedy)
     }
+
+    /// The fault for a folder that the executor refused, with its reason.
+    pub(super) fn folder(reason: &str) -> Self {
+        let remedy = "If the disk is full, free some space; else make the folder writable, or set SMART_COLAB_DATA_DIR and LOCAL_SAVE_DIR to others; then call again.";
+        Self::new(reason, remedy)
+    }
 }
 
 impl From<Fault> for RuntimeError {

@@ -26,6 +26,8 @@ const READY_TIMEOUT: Duration = Duration::from_secs(120);
 /// From closing stdin to the end of the process, which ends its kernels first.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_LINE_BYTES: u64 = 4096;
+/// The exit code of Python's argparse for arguments that it refuses.
+const REFUSED: i32 = 2;
 /// Lines of stderr kept for the error of a failed start.
 const MAX_KEPT_LINES: usize = 8;
 
@@ -114,10 +116,14 @@ impl Process {
             ),
         };
         let _ = child.kill().await;
+        let code = child.wait().await.ok().and_then(|status| status.code());
         if let Some(stderr) = stderr {
             let _ = timeout(Duration::from_secs(1), stderr).await;
         }
-        Err(fault(format!("{what}: {}", said.text())))
+        Err(match refusal(code, &said.text()) {
+            Some(reason) => Fault::folder(reason),
+            None => fault(format!("{what}: {}", said.text())),
+        })
     }
 
     /// Waits for an unexpected end.
@@ -136,6 +142,12 @@ impl Process {
             let _ = self.child.kill().await;
         }
     }
+}
+
+/// The reason of an executor that refused its folders: the last thing that it said. Its other arguments are this program's own.
+fn refusal(code: Option<i32>, said: &str) -> Option<&str> {
+    let (_, reason) = said.rsplit_once("smart_colab_executor: error: ")?;
+    (code == Some(REFUSED)).then_some(reason)
 }
 
 /// Reads up to the ready line and keeps reading in the background, so that the pipe never fills.
@@ -206,7 +218,21 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_LINE_BYTES, next_line, ready_line};
+    use super::{MAX_LINE_BYTES, next_line, ready_line, refusal};
+
+    #[test]
+    fn a_refused_folder_is_told_from_a_python_that_lacks_packages() {
+        let usage =
+            "usage: smart_colab_executor [--root ROOT]\n                            [--version]\n";
+        let said =
+            format!("{usage}smart_colab_executor: error: --state /s: No space left on device");
+        assert_eq!(
+            refusal(Some(2), &said),
+            Some("--state /s: No space left on device")
+        );
+        assert_eq!(refusal(Some(1), "No module named 'flask'"), None);
+        assert_eq!(refusal(None, &said), None);
+    }
 
     #[tokio::test]
     async fn the_ready_line_is_found_behind_other_lines() {
