@@ -7,7 +7,7 @@
 //! | floor | rooms | what it does |
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
-//! | face | `mcp` | tools, results, progress |
+//! | face | `mcp`, over [`floors`], which it shares with `cli` | tools, results, progress; the rooms below, put together |
 //! | work | [`notebook_run`] over [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`]; [`lease`] and [`doctor`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells; running whole notebooks; ending machines at their limits; finding out what does not work |
 //! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
@@ -34,6 +34,7 @@ pub mod connection;
 pub mod doctor;
 pub mod document;
 pub mod edge;
+pub mod floors;
 pub mod install;
 pub mod jobs;
 pub mod jupyter;

@@ -31,7 +31,6 @@ mod completions;
 mod consent;
 mod convert;
 mod fault;
-pub mod floors;
 mod kernels;
 mod left;
 mod lines;

@@ -25,7 +25,6 @@ use super::arguments;
 use super::clients::Client;
 use super::consent::{Open, Round};
 use super::fault::Fault;
-use super::floors::Floors;
 use super::kernels::Named;
 use super::left::Left;
 use super::methods;
@@ -35,6 +34,7 @@ use super::settle::{Began, Settled};
 use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::edge::toolsets::Toolset;
+use crate::floors::Floors;
 
 /// What matters comes first: Codex shows no more than 250 characters.
 const INSTRUCTIONS: &str = "Runs Python on Colab, Jupyter or this machine; variables stay. Over a minute: run_code_long; loops: \

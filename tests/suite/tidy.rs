@@ -14,7 +14,7 @@ use crate::support::rust::{code_only, crate_paths, literals, words};
 use crate::tool_list::listed;
 
 /// A room may import only rooms of the floors before its own.
-const FLOORS: [&[&str]; 17] = [
+const FLOORS: [&[&str]; 18] = [
     &["base"],
     &["wire", "edge", "render"],
     &["browser", "colab", "install", "jupyter"],
@@ -28,6 +28,7 @@ const FLOORS: [&[&str]; 17] = [
     &["notebook", "tasks"],
     &["document"],
     &["notebook_run"],
+    &["floors"],
     &["mcp"],
     &["shutdown"],
     &["app"],

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Desk, End, FAILED, unwritable};
+use super::{Desk, End, FAILED, kept, unwritable};
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
@@ -84,9 +84,9 @@ impl Wait {
         let Some(unwritten) = self.unwritten.lock().take() else {
             return end;
         };
-        let back = self.job.map_or_else(String::new, |id| {
-            format!("\nThe output is kept: `smart-colab logs {id}` shows it.")
-        });
+        let back = self
+            .job
+            .map_or_else(String::new, |id| format!("\n{}", kept(id)));
         let before = match end.said.is_empty() {
             true => String::new(),
             false => format!("{}\n", end.said),

@@ -30,8 +30,8 @@ use crate::base::causes::sentence;
 use crate::base::fault::Fault;
 use crate::edge::env::Env;
 use crate::edge::settings::{Settings, Target};
+use crate::floors::Floors;
 use crate::jobs::live::Ran;
-use crate::mcp::floors::Floors;
 use crate::wire::state::JobState;
 
 /// The code raised an exception, or the command could not do its work.
@@ -200,7 +200,7 @@ impl Work {
         };
         if !text.is_empty() && !print(&text) {
             if let Some(id) = end.facts["job_id"].as_str() {
-                eprintln!("The output is kept: `smart-colab logs {id}` shows it.");
+                eprintln!("{}", kept(id));
             }
             return ExitCode::from(if end.code == 0 { FAILED } else { end.code });
         }
@@ -218,6 +218,11 @@ fn print(text: &str) -> bool {
         }
         Ok(()) | Err(_) => true,
     }
+}
+
+/// Where output is that could not be written here.
+fn kept(job: impl std::fmt::Display) -> String {
+    format!("The output is kept: `smart-colab logs {job}` shows it.")
 }
 
 fn unwritable(stream: &str, error: &io::Error) -> String {

@@ -27,11 +27,12 @@ use rmcp::service::RequestContext;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
-use super::floors::Floors;
 pub(super) use fault::ResourceFault;
 use news::News;
 use saved::Saved;
 use subscriptions::Subscriptions;
+
+use crate::floors::Floors;
 
 /// The resources of one server.
 pub(super) struct Resources {

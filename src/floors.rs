@@ -1,4 +1,4 @@
-//! The floors below, for the tools and the resources.
+//! The floors below, for the faces: MCP and the command line.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::tasks::Tasks;
 use crate::transfer::download::Downloads;
 use crate::transfer::upload::Uploads;
 
-/// The work floors that the tools call.
+/// The work floors that the faces call.
 pub struct Floors {
     pub connection: Arc<Connection>,
     pub jobs: Arc<Jobs>,
