@@ -38,6 +38,9 @@ impl From<Fault> for CallToolResult {
 
 /// The fault of a failed call.
 pub(super) fn fault_of(result: &CallToolResult) -> Option<Fault> {
+    if result.is_error != Some(true) {
+        return None;
+    }
     let facts = result.content.first()?.as_text()?;
     serde_json::from_str(facts.text.lines().next()?).ok()
 }
