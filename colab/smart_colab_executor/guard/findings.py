@@ -16,7 +16,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 from . import calls
 from .places import Places
 from .shell_text import is_local, meanings
-from .values import Values
+from .values import UNKNOWN, Values
 
 KINDS = ("delete", "shell", "credentials", "network")
 MAX_DEPTH = 3
@@ -195,4 +195,4 @@ def _script(rest: str) -> str:
 
 
 def _quoted(word: str | None) -> str:
-    return "$UNKNOWN" if word is None else "'" + word.replace("'", "'\\''") + "'"
+    return UNKNOWN if word is None else "'" + word.replace("'", "'\\''") + "'"
