@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::thread::available_parallelism;
 
-use crate::support::python::python;
+use crate::support::python::{python, succeed};
 
 /// Python tests keep a core busy: their kernels and executors start by the hundred.
 const PROCESSES_PER_CORE: usize = 1;
@@ -12,20 +12,14 @@ const PROCESSES_PER_CORE: usize = 1;
 #[test]
 fn the_python_tests_pass() {
     let processes = PROCESSES_PER_CORE * available_parallelism().map_or(1, usize::from);
-    let output = Command::new(python())
-        .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
-        .args(["--dist", "loadfile", "-n", &processes.to_string()])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("colab"))
-        .env_remove("PYTHONPATH")
-        .env_remove("SMART_COLAB_TOKEN")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
     // pytest prints the failed tests at the end.
-    assert!(
-        output.status.success(),
-        "{}\n{said}",
-        String::from_utf8_lossy(&output.stderr)
+    let said = succeed(
+        Command::new(python())
+            .args(["-m", "pytest", "-q", "-p", "no:cacheprovider"])
+            .args(["--dist", "loadfile", "-n", &processes.to_string()])
+            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("colab"))
+            .env_remove("PYTHONPATH")
+            .env_remove("SMART_COLAB_TOKEN"),
     );
     let summary = said.lines().last().unwrap_or_default();
     assert!(summary.contains(" passed"), "{said}");

@@ -6,25 +6,20 @@ use std::process::Command;
 use serde_json::json;
 
 use crate::support::home::Home;
-use crate::support::python::python;
+use crate::support::python::{python, succeed};
 use crate::support::stdio::Bridge;
 
 #[test]
 fn the_official_client_has_prompts_and_asks_where_to_compute_and_what_to_end() {
     let home = Home::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/official_user.py");
-    let output = Command::new(python())
-        .arg(script)
-        .arg(env!("CARGO_BIN_EXE_smart-colab"))
-        .arg(home.path())
-        .arg(python())
-        .output()
-        .unwrap();
-    let (said, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
+    let said = succeed(
+        Command::new(python())
+            .arg(script)
+            .arg(env!("CARGO_BIN_EXE_smart-colab"))
+            .arg(home.path())
+            .arg(python()),
     );
-    assert!(output.status.success(), "{said}\n{errors}");
     let expected = "analyse_a_dataset path question\nfree_memory what\nreproduce_a_notebook notebook parameters\nresume_work name\n\
         train_a_model task name\ndeclined\nsucceeded\ndeclined\nsucceeded\ncancelled\nforbidden_by_policy\nidle\ndeclined\ndeclined\n";
     assert_eq!(

@@ -5,24 +5,18 @@ use std::process::Command;
 
 use crate::support::executor::Executor;
 use crate::support::home::Home;
-use crate::support::python::python;
+use crate::support::python::{python, succeed};
 
 #[test]
 fn the_official_client_uses_every_tool_and_resource() {
     let home = Home::new();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/official_client.py");
-    let output = Command::new(python())
-        .arg(script)
-        .arg(env!("CARGO_BIN_EXE_smart-colab"))
-        .arg(home.path())
-        .arg(Executor::shared().line())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        output.status.success(),
-        "{said}\n{}",
-        String::from_utf8_lossy(&output.stderr)
+    let said = succeed(
+        Command::new(python())
+            .arg(script)
+            .arg(env!("CARGO_BIN_EXE_smart-colab"))
+            .arg(home.path())
+            .arg(Executor::shared().line()),
     );
     let modes: Vec<&str> = said.lines().collect();
     assert_eq!(modes.len(), 3, "{said}");

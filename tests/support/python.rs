@@ -111,8 +111,12 @@ fn any_base() -> String {
         .to_owned()
 }
 
-fn succeed(command: &mut Command) {
+/// Runs a program, which must succeed, and returns what it printed.
+#[track_caller]
+pub(crate) fn succeed(command: &mut Command) -> String {
     let output = command.output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command:?}:\n{errors}\n{said}");
+    said.into_owned()
 }

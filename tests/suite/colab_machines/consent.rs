@@ -9,7 +9,7 @@ use super::{REFRESH_TOKEN, recorded, sign_in};
 use crate::support::fake_colab::FakeColab;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
-use crate::support::python::python;
+use crate::support::python::{python, succeed};
 use crate::support::stdio::{Answer, Bridge, modern};
 
 const ASSIGN: &str = "/tun/m/assign";
@@ -287,18 +287,13 @@ fn a_machine_on_which_code_runs_is_given_back_once_the_user_agreed() {
 fn the_official_client_asks_its_user_in_both_eras() {
     let (home, fake) = signed_in();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/official_consent.py");
-    let output = Command::new(python())
-        .arg(script)
-        .arg(env!("CARGO_BIN_EXE_smart-colab"))
-        .arg(home.path())
-        .arg(fake.setting().1)
-        .output()
-        .unwrap();
-    let (said, errors) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
+    let said = succeed(
+        Command::new(python())
+            .arg(script)
+            .arg(env!("CARGO_BIN_EXE_smart-colab"))
+            .arg(home.path())
+            .arg(fake.setting().1),
     );
-    assert!(output.status.success(), "{said}\n{errors}");
     let expected = "accept none_free\ndecline declined\ncancel cancelled\n";
     assert_eq!(
         said,
