@@ -3,7 +3,7 @@
 //! - [`server`]: the server's identity and capabilities, and the one place that every call passes;
 //! - `tools/`: a file for each family of tools;
 //! - `resources/`: logs, files and checkpoints as resources; `answers`: the requests for them; `media`: media types of files;
-//! - `prompts`: tasks that users start by name; `completions`: of their arguments;
+//! - `instructions`: what the server tells every model; `prompts`: tasks that users start by name; `completions`: of their arguments;
 //! - `floors`: the floors below, for tools and resources;
 //! - `arguments`: fits a call's arguments to its schema; `wanted`: to one type of it; `args`: parses single arguments;
 //! - `fault`: the fields of failed calls; `convert`: results and faults in MCP's form; `reply`: facts, output and
@@ -31,6 +31,7 @@ mod completions;
 mod consent;
 mod convert;
 mod fault;
+mod instructions;
 mod kernels;
 mod left;
 mod lines;

@@ -11,6 +11,34 @@ use serde::Deserialize;
 
 use super::methods;
 use super::server::Server;
+use crate::edge::toolsets::{Toolset, Toolsets};
+
+/// The toolsets of the tools that each prompt names.
+const NEEDS: [(&str, &[Toolset]); 5] = {
+    use Toolset::{
+        Cells, Checkpoints, Chunked, Code, Connection, Files, Jobs, Notebook, NotebookRuns,
+        Reading, Sessions, Uploads, Variables,
+    };
+    [
+        ("train_a_model", &[Connection, Code, Chunked, Jobs, Files]),
+        (
+            "analyse_a_dataset",
+            &[Connection, Code, Files, Uploads, Reading, Notebook],
+        ),
+        (
+            "resume_work",
+            &[Connection, Code, Chunked, Jobs, Checkpoints, Variables],
+        ),
+        (
+            "free_memory",
+            &[Connection, Jobs, Files, Sessions, Variables],
+        ),
+        (
+            "reproduce_a_notebook",
+            &[Connection, Code, Files, Uploads, Cells, NotebookRuns],
+        ),
+    ]
+};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 struct TrainArgs {
@@ -167,7 +195,18 @@ fn says(text: String) -> Vec<PromptMessage> {
 }
 
 impl Server {
-    /// All prompts, each with its required arguments first: some clients fill them in by position.
+    /// The prompts whose tools are all switched on.
+    pub(super) fn offered_prompts(toolsets: &Toolsets) -> PromptRouter<Self> {
+        let mut router = Self::prompt_router();
+        for (name, needs) in NEEDS {
+            if !needs.iter().all(|toolset| toolsets.has(*toolset)) {
+                router.remove_route(name);
+            }
+        }
+        router
+    }
+
+    /// The offered prompts, each with its required arguments first: some clients fill them in by position.
     pub(super) fn prompts(&self) -> Vec<Prompt> {
         let mut prompts = self.prompts.list_all();
         for arguments in prompts

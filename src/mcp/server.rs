@@ -25,6 +25,7 @@ use super::arguments;
 use super::clients::Client;
 use super::consent::{Open, Round};
 use super::fault::Fault;
+use super::instructions::instructions;
 use super::kernels::Named;
 use super::left::Left;
 use super::methods;
@@ -35,13 +36,6 @@ use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::edge::toolsets::Toolset;
 use crate::floors::Floors;
-
-/// What matters comes first: Codex shows no more than 250 characters.
-const INSTRUCTIONS: &str = "Runs Python on Colab, Jupyter or this machine; variables stay. Over a minute: run_code_long; loops: \
-    run_chunked_operation. Code runs on after a call: get_output(job_id) shows the rest. After an unclear answer look there, never send it again.\n\
-    Short code: run_code_quick. Loops of many steps survive lost connections and machines as a chunked operation, which its checkpoint_name alone \
-    resumes. An error has a code and a hint with the next step: follow it. Before anything is deleted or restarted that took long to make, ask the \
-    user. Files: upload_to_colab and download_from_colab. Notebooks: open_notebook and the cell tools, or run_notebook for a whole one.";
 
 /// The MCP server. Cheap to clone.
 #[derive(Clone)]
@@ -64,7 +58,7 @@ impl Server {
         Self {
             resources: Arc::new(Resources::new(floors.clone())),
             router: Arc::new(Self::offered_tools(&floors.toolsets)),
-            prompts: Arc::new(Self::prompt_router()),
+            prompts: Arc::new(Self::offered_prompts(&floors.toolsets)),
             floors,
             left: Arc::default(),
             open: Arc::default(),
@@ -119,7 +113,7 @@ impl ServerHandler for Server {
         let mut info = ServerConfig::new(capabilities);
         info.server_info =
             Implementation::new("smart-colab", env!("CARGO_PKG_VERSION")).with_title("smart-colab");
-        info.instructions = Some(INSTRUCTIONS.to_owned());
+        info.instructions = Some(instructions(&self.floors.toolsets));
         info
     }
 
@@ -324,16 +318,5 @@ impl Server {
         let tools = self.router.list_all();
         let names: Vec<&str> = tools.iter().map(|tool| &*tool.name).collect();
         Err(methods::unknown_name("tool", name, &names))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::INSTRUCTIONS;
-
-    #[test]
-    fn the_first_paragraph_of_the_instructions_is_shown_by_every_client() {
-        let first = INSTRUCTIONS.lines().next().unwrap();
-        assert!(first.len() <= 250, "{}", first.len());
     }
 }

@@ -33,6 +33,18 @@ impl Server {
         families.fold(ToolRouter::new(), |all, family| all + family)
     }
 
+    /// Whether no tool that `text` names is switched off.
+    pub(super) fn offers_what_it_names(toolsets: &Toolsets, text: &str) -> bool {
+        let mut off = Toolset::ALL
+            .iter()
+            .filter(|toolset| !toolsets.has(**toolset));
+        !off.any(|toolset| {
+            let tools = Self::tools_of(*toolset);
+            let mut words = text.split(|c: char| c != '_' && !c.is_ascii_alphanumeric());
+            words.any(|word| tools.has_route(word))
+        })
+    }
+
     pub(super) fn tools_of(toolset: Toolset) -> ToolRouter<Self> {
         match toolset {
             Toolset::Connection => Self::connection_tools(),
