@@ -101,11 +101,13 @@ impl Tool {
             Self::Pip(_) => {
                 let mut made = command(python);
                 made.args(["-m", "pip", "install", "--no-input"]);
-                made.arg("--disable-pip-version-check");
+                // Compiling every module takes as long as installing it; Python compiles the few that are imported.
+                made.args(["--disable-pip-version-check", "--no-compile"]);
                 made
             }
         };
-        made.arg("-r").arg(requirements);
+        // The file names every package that is needed.
+        made.arg("--no-deps").arg("-r").arg(requirements);
         made
     }
 }
