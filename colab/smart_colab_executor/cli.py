@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import itertools
 import logging
 import os
 import secrets
@@ -13,7 +14,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from jupyter_core.paths import jupyter_runtime_dir
@@ -45,6 +46,7 @@ TOKEN_VARIABLE = "SMART_COLAB_TOKEN"  # noqa: S105 - a name, not a token
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
 POLICY_VARIABLE = "SMART_COLAB_POLICY"
+REMOVAL_INTERVAL_SEC = 60
 OPEN_FILES = 4096
 MAX_PORT = 65535
 MIN_TOKEN_CHARS = 22
@@ -103,14 +105,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Before the jobs are read back: leftover kernels would keep writing.
         with last_words(notes) as unread:
             jobs.boots = history.note_boot(state, boot_id)
-            history.remove_old_jobs(state / "jobs")
             remove_leftovers(state / "uploads")
             jobs.load(unread)
     except BlockingIOError as error:
         parser.error(f"--state {state}: {error.strerror}; name another folder, or stop that executor first")
     except OSError as error:
         parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be created")
-    with lock, LoopThread() as thread:
+    with lock, closing(jobs), LoopThread() as thread:
         adopt_from = [*options.adopt_from, Path(jupyter_runtime_dir())]
         sessions = Sessions(Workspace(root), thread, notes, adopt_from)
         guard = Guard(levels, Places(root), audit)
@@ -124,7 +125,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 presence.announce()
                 _greet(url, secret if is_made else "YOUR_TOKEN")
                 # With a timeout, because Windows cannot interrupt a wait without one.
-                while not stop.wait(1.0):
+                for second in itertools.count(1):
+                    if stop.wait(1.0):
+                        break
+                    if second % REMOVAL_INTERVAL_SEC == 0:
+                        _remove_old(jobs)
                     sessions.restore_records()
                     spoiled.clear_places(state)
                     lock.restore_folder()
@@ -143,6 +148,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - it needs no traceback
             return 1
     return 0
+
+
+def _remove_old(jobs: JobStore) -> None:
+    try:
+        jobs.remove_old()
+    except OSError as error:  # tried again
+        logging.getLogger(__name__).warning("old jobs cannot be removed: %s", error)
 
 
 def _allow_open_files() -> None:

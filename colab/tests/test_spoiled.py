@@ -19,7 +19,7 @@ from harness import Executor
 from smart_colab_executor.core import spoiled
 from smart_colab_executor.core.errors import JobConflict
 from smart_colab_executor.files.partials import remove_leftovers
-from smart_colab_executor.jobs.history import note_boot, remove_old_jobs
+from smart_colab_executor.jobs.history import note_boot
 from smart_colab_executor.jobs.request import JobRequest
 from smart_colab_executor.jobs.store import JobStore
 from smart_colab_executor.kernels.leftovers import KernelNotes
@@ -37,9 +37,11 @@ def names(folder: Path) -> set[str]:
 def kept_job(folder: Path) -> tuple[Path, dict[str, Any]]:
     """Create a finished job as an executor leaves it; return its folder and record."""
     store = JobStore(folder, str(uuid.uuid4()))
+    store.load({})
     job, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
     job.spool.append({"type": "started", "kernel_id": "k", "execution_count": 1})
     job.spool.close()
+    store.close()
     return job.folder, json.loads((job.folder / "job.json").read_bytes())
 
 
@@ -105,7 +107,7 @@ def test_an_executor_starts_when_files_are_replaced_by_other_things(
     state = first.root / ".smart_colab"
     of_a_job = [state / "jobs" / worse / name for name in ("events.jsonl", "log.txt", "reports.jsonl")]
     notes = [state / name for name in ("kernels/0193.json", "kernels/0193.journal", "uploads/0193.json")]
-    aside = [state / name for name in ("lock", "boots", "boots.partial", "audit.jsonl", "audit.1.jsonl")]
+    aside = [state / name for name in ("lock", "boots", "boots.partial", "jobs.db", "audit.jsonl", "audit.1.jsonl")]
     aside += of_a_job + notes
     record = state / "jobs" / bad / "job.json"
     for path in (*aside, record):
@@ -136,7 +138,6 @@ def test_no_spoiled_record_prevents_a_start(tmp_path: Path, content: bytes) -> N
         assert "new" in note_boot(tmp_path, "new")
     assert KernelNotes(tmp_path / "kernels").end_leftovers() == []
     remove_leftovers(tmp_path / "uploads")
-    remove_old_jobs(tmp_path / "jobs")
     store = JobStore(tmp_path / "jobs", "new")
     store.load({})
     assert store.newest(None, None, 10) == []
@@ -218,7 +219,6 @@ def test_a_file_without_read_permission_is_set_aside(tmp_path: Path) -> None:
     spoiled.check_layout(tmp_path)
     with take(tmp_path):
         note_boot(tmp_path, "new")
-    remove_old_jobs(tmp_path / "jobs")
     store = JobStore(tmp_path / "jobs", "new")
     store.load({})
     with pytest.raises(JobConflict):

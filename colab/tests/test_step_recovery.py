@@ -40,6 +40,7 @@ class Recorder:
 
     def __init__(self, folder: Path, **loop: Any) -> None:
         self.store = JobStore(folder / "jobs", BOOT)
+        self.store.load({})
         asked = {"stop": 6, "batch_size": 2, "setup": "setup", **loop}
         self.job, _ = self.store.add(str(uuid.uuid4()), JobRequest.parse({"code": "i", "loop": asked}))
 
@@ -49,6 +50,7 @@ class Recorder:
     def __exit__(self, *_: object) -> None:
         self.job.spool.close()
         self.job.reports.close()
+        self.store.close()
 
     def run(self) -> None:
         """Run the setup and all batches, as a session and its kernel do."""
@@ -76,6 +78,7 @@ def read_back(folder: Path) -> Job:
     store = JobStore(folder / "jobs", str(uuid.uuid4()))
     store.load({})
     [job] = store.newest(None, None, 10)
+    store.close()
     return job
 
 

@@ -13,7 +13,7 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 SUFFIX = ".unreadable"
-FILES = ("lock", "boots", "boots.partial", "audit.jsonl", "audit.1.jsonl")
+FILES = ("lock", "boots", "boots.partial", "jobs.db", "jobs.db-wal", "audit.jsonl", "audit.1.jsonl")
 FOLDERS = ("jobs", "kernels", "uploads")
 # Raised by reading and using such a file.
 ERRORS = (OSError, ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError)

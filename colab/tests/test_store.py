@@ -1,0 +1,146 @@
+"""Jobs are kept on disk with an index, and cost the same however many are kept."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from smart_colab_executor.jobs.job import Ending, Job
+from smart_colab_executor.jobs.request import JobRequest
+from smart_colab_executor.jobs.store import JobStore
+
+
+def opened(folder: Path) -> JobStore:
+    store = JobStore(folder / "jobs", str(uuid.uuid4()))
+    store.load({})
+    return store
+
+
+def ended(store: JobStore, code: str = "1", session: str = "main", state: str = "succeeded") -> Job:
+    job, _ = store.add(str(uuid.uuid4()), JobRequest(code, session))
+    job.finish(Ending(state))  # type: ignore[arg-type]
+    return job
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JobStore]:
+    found = opened(tmp_path)
+    yield found
+    found.close()
+
+
+def ids(jobs: list[Job]) -> list[str]:
+    return [job.id for job in jobs]
+
+
+def test_jobs_are_listed_newest_first_by_state_and_session(store: JobStore) -> None:
+    one, two, three = ended(store), ended(store, session="other"), ended(store, state="failed")
+    waiting, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
+    expected = sorted((one, two, three, waiting), key=lambda job: (job.record.created_at, job.id), reverse=True)
+    assert ids(store.newest(None, None, 10)) == ids(expected)
+    assert ids(store.newest(None, None, 2)) == ids(expected)[:2]
+    assert ids(store.newest("failed", None, 10)) == [three.id]
+    assert ids(store.newest("queued", None, 10)) == [waiting.id]
+    assert ids(store.newest("succeeded", "other", 10)) == [two.id]
+    assert store.newest("failed", "other", 10) == []
+
+
+def test_an_ended_job_is_read_from_disk_once_nobody_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = opened(tmp_path)
+    job_id = ended(first, "print('long')").id
+    first.close()
+    read: list[Path] = []
+    read_bytes = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))  # type: ignore[func-returns-value]
+    store = opened(tmp_path)
+    assert read == []
+    job = store.get(job_id)
+    assert (job.record.state, job.request.code) == ("succeeded", "print('long')")
+    assert store.get(job_id) is job
+    assert len(read) == 1
+    assert store.add(job_id, JobRequest("print('long')")) == (job, False)
+    store.close()
+
+
+def test_an_executor_killed_before_the_index_knew_an_end_finds_it(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    known, unknown = ended(store), ended(store, state="failed")
+    running, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
+    store._index._ends.clear()  # the last ends, which a kill loses
+    store.close()
+    running.spool.close()
+    later = opened(tmp_path)
+    assert {job.id: job.record.state for job in later.newest(None, None, 10)} == {
+        known.id: "succeeded",
+        unknown.id: "failed",
+        running.id: "lost",
+    }
+    assert ids(later.newest("failed", None, 10)) == [unknown.id]
+    later.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\0 and nothing else", b"\0" * 8192])
+def test_an_index_that_is_gone_or_damaged_is_made_again(tmp_path: Path, content: bytes | None) -> None:
+    store = opened(tmp_path)
+    job_id = ended(store).id
+    store.close()
+    path = tmp_path / "jobs.db"
+    path.unlink() if content is None else path.write_bytes(content)
+    again = opened(tmp_path)
+    assert ids(again.newest(None, None, 10)) == [job_id]
+    assert ids(again.newest("succeeded", "main", 10)) == [job_id]
+    again.close()
+
+
+def test_jobs_whose_folders_are_gone_are_forgotten(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    gone, kept = ended(store), ended(store)
+    running, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
+    running.spool.close()
+    store.close()
+    for job in (gone, running):
+        job.folder.rename(tmp_path / job.id)
+    later = opened(tmp_path)
+    assert ids(later.newest(None, None, 2)) == [kept.id]
+    later.close()
+
+
+@pytest.mark.parametrize(
+    ("limits", "kept"),
+    [
+        ({}, "abc"),
+        ({"days": 5}, "ab"),
+        ({"max_jobs": 2}, "ab"),
+        ({"max_bytes": 12_000}, "ab"),
+        ({"days": 0, "max_jobs": 0, "max_bytes": 0}, "a"),
+    ],
+)
+def test_old_jobs_are_removed_by_age_number_and_size_except_the_newest(
+    tmp_path: Path, limits: dict[str, int], kept: str
+) -> None:
+    first = opened(tmp_path)
+    made = {}
+    for name, age in (("c", 9), ("b", 2), ("a", 1)):
+        job = made[name] = ended(first)
+        (job.folder / "log.txt").write_bytes(b"x" * 4000)
+        then = time.time() - age * 86_400
+        os.utime(job.folder / "job.json", (then, then))
+    first.close()
+    (tmp_path / "jobs.db").unlink()
+    store = opened(tmp_path)
+    store.remove_old(**limits)
+    assert "".join(sorted(name for name, job in made.items() if job.folder.exists())) == kept
+    assert {job.id for job in store.newest(None, None, 10)} == {made[name].id for name in kept}
+    store.close()
+
+
+def test_a_job_that_has_not_ended_is_never_removed(store: JobStore) -> None:
+    running, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
+    ended(store)
+    store.remove_old(days=0, max_jobs=0, max_bytes=0)
+    assert running.folder.exists()
