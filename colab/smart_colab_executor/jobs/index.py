@@ -32,8 +32,8 @@ CREATE INDEX IF NOT EXISTS unfinished ON jobs (created_at, id) WHERE state IS NU
 CREATE INDEX IF NOT EXISTS by_change ON jobs (changed_at) WHERE state IS NOT NULL;
 CREATE INDEX IF NOT EXISTS unmeasured ON jobs (changed_at) WHERE state IS NOT NULL AND bytes IS NULL;
 """
-# Kills lose nothing. After a power cut, an index that is damaged is made again.
-SETTINGS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = OFF")
+# A kill loses nothing. A power cut may lose the last entries, but damages nothing.
+SETTINGS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL")
 
 
 class Entry(NamedTuple):
