@@ -176,7 +176,7 @@ fn with_fake_python(machine: &Machine, pip: &str) -> Settings {
         case "$*" in
         "-m venv "*) mkdir "$3/bin"; cp "$0" "$3/bin/python" ;;
         "-m pip "*) echo try >>{tried}; {pip} ;;
-        "-c "*) echo '{{"executable":"'"$0"'","version":[3,12,1],"cpython":true,"makes_environments":true,"missing":[]}}' ;;
+        "-c "*) echo '{{"executable":"'"$0"'","version":[3,12,1],"cpython":true,"sqlite":true,"makes_environments":true,"missing":[]}}' ;;
         *) exec {real} "$@" ;;
         esac"#,
         tried = tried.display(),

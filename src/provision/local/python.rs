@@ -42,6 +42,7 @@ print(json.dumps({
     "executable": sys.executable,
     "version": list(sys.version_info[:3]),
     "cpython": sys.version.find("PyPy") < 0,
+    "sqlite": there("_sqlite3"),
     "makes_environments": there("venv") and there("ensurepip"),
     "missing": [name for name in modules if not there(name)],
 }))
@@ -53,6 +54,8 @@ pub(super) struct Python {
     pub(super) executable: PathBuf,
     pub(super) version: (u32, u32, u32),
     cpython: bool,
+    /// It was built with SQLite, which some that are compiled from source are not.
+    sqlite: bool,
     /// It has `venv` and what that needs.
     #[serde(rename = "makes_environments")]
     venv: bool,
@@ -87,6 +90,8 @@ impl Python {
             Some(format!("{version} is too old"))
         } else if !self.cpython {
             Some(format!("{version} is PyPy, but CPython is needed"))
+        } else if !self.sqlite {
+            Some(format!("{version} was built without sqlite3"))
         } else if venv_needed && !self.venv {
             let (major, minor, _) = self.version;
             Some(format!(
@@ -159,6 +164,9 @@ pub(super) async fn named(python: &Path, search_path: &OsStr) -> Result<Python, 
             found.version_text()
         );
         return Err(fault(&what, CORRECT.into()));
+    }
+    if !found.sqlite {
+        return Err(fault("it was built without sqlite3", CORRECT.into()));
     }
     if !found.missing.is_empty() {
         let what = format!("it has no {}", found.missing.join(", "));
@@ -237,7 +245,7 @@ mod tests {
 
     fn says(version: &str, missing: &str) -> String {
         format!(
-            r#"echo 'hello from a site hook'; echo '{{"executable":"/x/python","version":{version},"cpython":true,"makes_environments":true,"missing":[{missing}]}}'"#
+            r#"echo 'hello from a site hook'; echo '{{"executable":"/x/python","version":{version},"cpython":true,"sqlite":true,"makes_environments":true,"missing":[{missing}]}}'"#
         )
     }
 
@@ -267,6 +275,8 @@ mod tests {
     async fn unsuitable_pythons_are_named_with_their_reasons() {
         let folder = tempfile::tempdir().unwrap();
         fake(folder.path(), "python3", &says("[3,9,18]", ""));
+        let compiled = says("[3,12,1]", "").replace(r#""sqlite":true"#, r#""sqlite":false"#);
+        fake(folder.path(), "python3.12", &compiled);
         fake(
             folder.path(),
             "python",
@@ -274,6 +284,10 @@ mod tests {
         );
         let fault = find(folder.path().as_os_str(), true).await.unwrap_err();
         assert!(fault.detail.contains("3.9.18 is too old"), "{fault:?}");
+        assert!(
+            fault.detail.contains("3.12.1 was built without sqlite3"),
+            "{fault:?}"
+        );
         assert!(fault.detail.contains("no such version"), "{fault:?}");
     }
 
