@@ -148,6 +148,26 @@ def test_a_job_is_watched_from_the_address_to_its_stop(page: Page, executor: Exe
     look(page, "job")
 
 
+def test_a_question_of_the_code_is_answered(page: Page, executor: Executor) -> None:
+    code = "name = input('<b>Name</b>? ')\nprint('Hello', name)\nprint('got', input())"
+    job_id = executor.submit(code, session="asks", answers=True)
+    enter(page, executor, f"#/jobs/{job_id}")
+    field = page.get_by_label("<b>Name</b>?")
+    field.fill("Ada")
+    expect(page.locator(".job .state")).to_have_text("asks")
+    look(page, "question")
+    field.press("Enter")
+    # The next one comes without the first answer.
+    field = page.get_by_label("The code waits for a line of input")
+    expect(field).to_have_value("")
+    number = executor.get(f"/jobs/{job_id}")["job"]["asking"]["number"]
+    executor.post(f"/jobs/{job_id}/input", {"number": number, "value": "elsewhere"})
+    expect(page.locator(".question")).to_be_hidden()
+    expect(page.locator(".job .state")).to_have_text("succeeded")
+    assert "Hello Ada\n" in output(page)
+    assert "got elsewhere\n" in output(page)
+
+
 def test_output_is_shown_and_never_run(page: Page, executor: Executor) -> None:
     job = executor.submit(SHOWN)
     enter(page, executor, f"#/jobs/{job}")

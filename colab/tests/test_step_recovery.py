@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from harness import Executor, Finished, wait_until
 
-from smart_colab_executor.jobs.job import Ending, Job, Record
+from smart_colab_executor.jobs.job import Ending, Job
+from smart_colab_executor.jobs.record import Record
 from smart_colab_executor.jobs.reports import Reports
 from smart_colab_executor.jobs.request import JobRequest
 from smart_colab_executor.jobs.spool import Spool

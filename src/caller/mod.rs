@@ -46,6 +46,8 @@ pub struct Caller<'a> {
     pub error_room: Room,
     /// The call's turn to send code; none if the order does not matter.
     pub turn: Option<&'a Turn>,
+    /// Stop waiting when the code asks the user.
+    pub stops_at_questions: bool,
 }
 
 /// A progress report.
@@ -101,6 +103,7 @@ impl<'a> Caller<'a> {
             room: Room::for_chars(DEFAULT_CHARS),
             error_room: Room::for_chars(DEFAULT_CHARS),
             turn: None,
+            stops_at_questions: false,
         }
     }
 
@@ -145,6 +148,26 @@ impl<'a> Caller<'a> {
     #[must_use]
     pub fn with_error_room(self, error_room: Room) -> Self {
         Self { error_room, ..self }
+    }
+
+    /// Shows as much of the output as the outcome has room for.
+    #[must_use]
+    pub fn with_room_for(&self, has_failed: bool) -> Self {
+        let room = if has_failed {
+            self.error_room
+        } else {
+            self.room
+        };
+        self.clone().with_room(room)
+    }
+
+    /// Waits no further when the code asks the user.
+    #[must_use]
+    pub fn stopping_at_questions(self) -> Self {
+        Self {
+            stops_at_questions: true,
+            ..self
+        }
     }
 
     /// Sends code only in this turn.

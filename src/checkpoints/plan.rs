@@ -197,6 +197,7 @@ impl Plan {
             }),
             kernel_id: kernel_id.map(str::to_owned),
             folder: None,
+            answers: false,
         }
     }
 }

@@ -25,7 +25,7 @@ use crate::runtime::{
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
-use crate::wire::job::{CellNames, EventPage, Job, JobRequest};
+use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 
@@ -131,6 +131,11 @@ impl Code for Until {
 
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job> {
         self.freely(|runtime| async move { runtime.interrupt(id, request).await })
+            .await
+    }
+
+    async fn answer(&self, id: JobId, answer: &InputRequest) -> RuntimeResult<Job> {
+        self.freely(|runtime| async move { runtime.answer(id, answer).await })
             .await
     }
 

@@ -245,6 +245,7 @@ impl Documents {
             iterations: None,
             kernel_id: plan.kernel_id.clone(),
             folder: folder_of(&stored.path, &plan.session),
+            answers: false,
         };
         let job_id = JobId::fresh();
         let note = Note {

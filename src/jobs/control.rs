@@ -14,7 +14,7 @@ use crate::caller::Caller;
 use crate::connection::Connection;
 use crate::runtime::{Code, RuntimeError, RuntimeResult, Sessions};
 use crate::wire::event::Event;
-use crate::wire::job::Job;
+use crate::wire::job::{InputRequest, Job};
 use crate::wire::session::{Restarted, Session, kernel_of_adopted, name_of_adopted};
 use crate::wire::state::JobState;
 
@@ -31,6 +31,23 @@ impl Jobs {
     pub async fn interrupt(&self, id: JobId, deadline: Instant) -> RuntimeResult<Job> {
         let asked = interrupt(&self.connection, id, JobId::fresh(), deadline).await;
         asked.map_err(|error| self.classify_missing(id, &error).unwrap_or(error))
+    }
+
+    /// Answers a question of a job's code; false if the code does not ask it now.
+    ///
+    /// # Errors
+    /// As the runtime reports, after retries until `deadline`.
+    pub async fn answer(
+        &self,
+        id: JobId,
+        answer: &InputRequest,
+        deadline: Instant,
+    ) -> RuntimeResult<bool> {
+        match self.connection.until(deadline).answer(id, answer).await {
+            Ok(_) => Ok(true),
+            Err(RuntimeError::Refused(problem)) if problem.code == "not_asking" => Ok(false),
+            Err(error) => Err(self.classify_missing(id, &error).unwrap_or(error)),
+        }
     }
 
     /// Requests a job's end and waits for it until the caller's patience ends.

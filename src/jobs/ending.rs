@@ -189,7 +189,7 @@ fn advise_unanswered(error: &PythonError) -> &'static str {
         "There is no input to answer getpass() here, and a password does not belong in the code. Ask the user to store it where the code runs (a file, an \
          environment variable, Colab's Secrets), read it from there and run the code again."
     } else {
-        "There is no input to answer input() here: put the value in the code and run it again."
+        "There is nobody to answer input() here, or the user declined: put the value in the code and run it again."
     }
 }
 

@@ -250,13 +250,16 @@ impl Follower {
     /// Takes each event once and in order: those up to the cursor were taken before. A gap between two cannot be filled.
     fn take(
         &mut self,
-        page: EventPage,
+        mut page: EventPage,
         stall: &mut Stall,
         caller: &Caller<'_>,
         reader: &mut dyn Reader,
     ) -> Option<Ended> {
         let whole = page.job.state.is_final() && !page.more;
         self.more = page.more;
+        if page.more {
+            page.job.asking = None; // what it printed before comes first
+        }
         self.job = Some(page.job);
         self.heard = Instant::now();
         let (before, claims) = (self.next, page.more || !page.events.is_empty());
@@ -281,7 +284,9 @@ impl Follower {
         if reader.pause().is_break() {
             return Some(Ended::Full);
         }
-        reader.is_satisfied().then_some(Ended::Deadline)
+        let asks = self.job.as_ref().is_some_and(|job| job.asking.is_some());
+        let is_enough = reader.is_satisfied() || (asks && caller.stops_at_questions);
+        is_enough.then_some(Ended::Deadline)
     }
 
     async fn next_page(

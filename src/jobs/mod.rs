@@ -157,11 +157,7 @@ impl Jobs {
         let job = followed.job.as_ref();
         let is_replaced = job.is_some_and(|job| self.kernels.record_kernel(job));
         let is_first = job.is_some_and(|job| job.new_session);
-        let room = match followed.has_failed() {
-            true => caller.error_room,
-            false => caller.room,
-        };
-        let caller = &caller.clone().with_room(room);
+        let caller = &caller.with_room_for(followed.has_failed());
         let mut view = self.view(followed, collector, Reading::Whole, caller).await;
         if is_replaced {
             view.summary.note_replaced();
@@ -201,6 +197,7 @@ impl Jobs {
         {
             return Err(error);
         }
+        let caller = &caller.with_room_for(followed.has_failed());
         let mut view = self.view(followed, collector, reading, caller).await;
         if let Some(until) = until {
             view.summary.note_matched(until.matched());

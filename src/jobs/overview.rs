@@ -52,12 +52,26 @@ pub struct Row {
     pub execution_time_sec: Option<f64>,
     /// 1 is next.
     pub queue_position: Option<u64>,
+    /// What the code asks the user, and waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asking: Option<String>,
     /// The cursor up to which this computer has read: pass it to get_output as `after` for new output.
     pub next: Option<u64>,
     pub source: Source,
     /// Where it was sent, if that is not the machine that was asked: an address without its token, or `local`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+}
+
+impl Row {
+    /// The state in words.
+    #[must_use]
+    pub fn shown_state(&self) -> String {
+        match self.asking {
+            Some(_) => format!("{}, asks", self.state),
+            None => self.state.to_owned(),
+        }
+    }
 }
 
 /// The jobs: those of the machine that was asked, then those that were sent elsewhere; of each those that run or wait, then the others, newest
@@ -158,6 +172,7 @@ fn of_job(job: &Job, record: Option<&Record>) -> Row {
         created_at: job.created_at.clone(),
         execution_time_sec: job.execution_time_sec,
         queue_position: job.queue_position,
+        asking: job.asking.as_ref().map(|question| question.prompt.clone()),
         next: record.map(|record| record.next),
         source: Source::Runtime,
         place: None,
@@ -183,6 +198,7 @@ fn of_record(record: &Record, was_asked: bool) -> Row {
         created_at: record.sent_at.clone(),
         execution_time_sec: None,
         queue_position: None,
+        asking: None,
         next: Some(record.next),
         source: if has_ended {
             Source::Memory
@@ -210,6 +226,7 @@ mod tests {
             iterations: None,
             kernel_id: None,
             folder: None,
+            answers: false,
         };
         let mut record = Record::of_request(JobId::fresh(), &request, "there", None);
         for (heard, was_asked, state, source) in [

@@ -237,6 +237,7 @@ mod tests {
             iterations: None,
             kernel_id: None,
             folder: None,
+            answers: false,
         }
     }
 

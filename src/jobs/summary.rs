@@ -10,9 +10,10 @@ use super::ending::{advise, explain};
 use super::follow::Followed;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault as _;
+use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
-use crate::wire::job::Job;
+use crate::wire::job::{Job, Question};
 use crate::wire::state::{JobState, Reason};
 
 /// The step that reads the output of the job named in the sentence.
@@ -53,6 +54,9 @@ pub struct Summary {
     /// When the time limit ends the code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ends_in_sec: Option<u64>,
+    /// What the code asks the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asking: Option<Question>,
     /// The line that the call waited for, or false if it has not come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<Value>,
@@ -133,6 +137,19 @@ impl Summary {
             _ => "The code is still running.".into(),
         };
         self.hint = Some(call(running) + OF_THIS + ", for further output.");
+        let asking = followed.job.as_ref().and_then(|job| job.asking.clone());
+        if asking.is_some() {
+            self.note_asking(asking, followed.id);
+        }
+    }
+
+    fn note_asking(&mut self, asking: Option<Question>, id: JobId) {
+        self.asking = asking;
+        let waits =
+            "The code waits for the user's answer to its input(), and its time limit goes on.";
+        let hint = call(waits)
+            + " with this job_id once the user is there: it asks them, in a client that can. ";
+        self.hint = Some(hint + Step::interrupt(id) + " ends the code instead.");
     }
 
     /// Notes whether the line came that a call waited for.

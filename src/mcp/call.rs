@@ -154,6 +154,7 @@ impl Call {
             .cancelled_by(&self.cancelled)
             .left_by(&self.gone)
             .in_turn(self.turn.as_deref())
+            .stopping_at_questions()
             .with_room(self.room)
             .with_error_room(self.error_room)
             .with_report(report)

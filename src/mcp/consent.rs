@@ -5,6 +5,7 @@
 //! the call with the user's answer. A client that cannot ask leaves the model's `confirm: true`.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::future::{Future, pending};
 
 use rmcp::RoleServer;
 use rmcp::model::{
@@ -64,9 +65,9 @@ pub(super) struct Open(Lock<VecDeque<(String, String)>>);
 /// The answer that a call brings, with the ticket of its question.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
-    ticket: String,
+    pub(super) ticket: String,
     /// None if it cannot be read.
-    answer: Option<ElicitResult>,
+    pub(super) answer: Option<ElicitResult>,
 }
 
 /// What came of a question.
@@ -171,29 +172,41 @@ impl Server {
         text: &str,
         schema: ElicitationSchema,
     ) -> Result<Put, Fault> {
-        let request = ElicitRequest::new(ElicitRequestParams::FormElicitationParams {
-            meta: None,
-            message: text.to_owned(),
-            requested_schema: schema,
-        });
-        let is_modern = context
-            .protocol_version()
-            .is_some_and(|version| version >= ProtocolVersion::V_2026_07_28);
-        let answer = if is_modern {
+        let request = form(text.to_owned(), schema);
+        let answer = if is_modern(context) {
             let round = context.extensions.get::<Round>();
             let is_it = |round: &&Round| self.open.redeem(&round.ticket, about);
             let Some(round) = round.filter(is_it) else {
                 let ticket = self.open.issue(about);
-                let requests = [(KEY.to_owned(), InputRequest::Elicitation(request))];
-                let asking = InputRequiredResult::new(Some(requests.into()), Some(ticket));
-                return Ok(Put::Asking(Box::new(asking)));
+                return Ok(Put::Asking(Box::new(asking(request, ticket))));
             };
             round.answer.clone().map_or(Answer::Unclear, Answer::Said)
         } else {
-            ask(context, call, request).await?
+            ask(context, call, request, pending()).await?
         };
         Ok(Put::Answered(answer))
     }
+}
+
+/// A question with a form.
+pub(super) fn form(message: String, schema: ElicitationSchema) -> ElicitRequest {
+    ElicitRequest::new(ElicitRequestParams::FormElicitationParams {
+        meta: None,
+        message,
+        requested_schema: schema,
+    })
+}
+
+/// Whether questions are answers to calls.
+pub(super) fn is_modern(context: &RequestContext<RoleServer>) -> bool {
+    let version = context.protocol_version();
+    version.is_some_and(|version| version >= ProtocolVersion::V_2026_07_28)
+}
+
+/// The result of a call with which the client asks, and then repeats the call with this ticket.
+pub(super) fn asking(request: ElicitRequest, ticket: String) -> InputRequiredResult {
+    let requests = [(KEY.to_owned(), InputRequest::Elicitation(request))];
+    InputRequiredResult::new(Some(requests.into()), Some(ticket))
 }
 
 /// The error for anything but a yes.
@@ -259,11 +272,12 @@ fn can_ask(context: &RequestContext<RoleServer>) -> bool {
     asks.is_some_and(|asks| asks.form.is_some() || asks.url.is_none())
 }
 
-/// Sends the question, and waits for the answer as long as there is then time for the work.
-async fn ask(
+/// Sends the question, and waits for the answer as long as there is then time for the work, or until it has become `pointless`.
+pub(super) async fn ask(
     context: &RequestContext<RoleServer>,
     call: &Call,
     request: ElicitRequest,
+    pointless: impl Future<Output = ()>,
 ) -> Result<Answer, Fault> {
     call.say("waiting for the user's answer");
     let left = call.deadline.saturating_duration_since(Instant::now());
@@ -291,6 +305,7 @@ async fn ask(
         () = call.cancelled.cancelled() => (Err(RuntimeError::Cancelled.into()), "the call was cancelled"),
         () = call.gone.cancelled() => (Err(RuntimeError::Cancelled.into()), "the call was cancelled"),
         () = sleep_until(until) => (Ok(Answer::Silent), "nobody has answered in time"),
+        () = pointless => (Ok(Answer::Silent), "an answer is no longer needed"),
     };
     let _ = handle.cancel(Some(reason.to_owned())).await;
     answer

@@ -10,6 +10,7 @@
 //!   links in the bytes that a client keeps; `report`: reports and lists; `schema`: schemas that every client accepts;
 //! - `call`: a call's deadline, cancellation and progress; `clients`: what each client allows; `cancellation`: the user's stop or not;
 //!   `consent`: the user's agreement before what costs or destroys; `settle`: asks about what keeps a call from running;
+//!   `questions`: has the user answer what the code asks;
 //!   `left`: what goes on after a cancelled call;
 //! - [`words`]: the advice of the floors below, in the names of the tools;
 //! - `cells`, `notebook_runs`: runs of cells and of notebooks in MCP's form;
@@ -40,6 +41,7 @@ mod message;
 mod methods;
 mod notebook_runs;
 mod prompts;
+mod questions;
 mod reply;
 mod report;
 mod resources;

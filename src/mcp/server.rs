@@ -244,14 +244,11 @@ impl ServerHandler for Server {
             self.floors.documents.appear_for(&name);
         }
         context.extensions.insert(Began(Instant::now()));
-        let answer = self.dispatch(request.clone(), context.clone()).await?;
-        let CallToolResponse::Complete(result) = answer else {
-            return Ok(answer);
+        let answer = match self.resume(&request, &context).await {
+            Some(answer) => answer?,
+            None => self.dispatch_settled(&request, &context).await?,
         };
-        let answer = match self.settle(&context, result).await {
-            Settled::Again => self.dispatch(request, context.clone()).await?,
-            Settled::Answer(answer) => *answer,
-        };
+        let answer = self.converse(&request, &context, answer).await?;
         let CallToolResponse::Complete(mut result) = answer else {
             return Ok(answer);
         };
@@ -267,8 +264,24 @@ impl ServerHandler for Server {
 }
 
 impl Server {
+    /// Runs a tool, again if the user has settled what kept it from running.
+    async fn dispatch_settled(
+        &self,
+        request: &CallToolRequestParams,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResponse, ErrorData> {
+        let answer = self.dispatch(request.clone(), context.clone()).await?;
+        let CallToolResponse::Complete(result) = answer else {
+            return Ok(answer);
+        };
+        match self.settle(context, result).await {
+            Settled::Again => self.dispatch(request.clone(), context.clone()).await,
+            Settled::Answer(answer) => Ok(*answer),
+        }
+    }
+
     /// Runs a tool.
-    async fn dispatch(
+    pub(super) async fn dispatch(
         &self,
         request: CallToolRequestParams,
         context: RequestContext<RoleServer>,

@@ -175,6 +175,7 @@ impl Work {
             timeout_sec: record.options.timeout_sec,
             iterations: None,
             kernel_id: record.kernel_id.filter(|_| is_bound),
+            answers: false,
         }
     }
 

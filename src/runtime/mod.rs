@@ -25,7 +25,7 @@ use crate::base::ids::JobId;
 use crate::wire::files::{
     BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
-use crate::wire::job::{CellNames, EventPage, Job, JobRequest};
+use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
 use crate::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use crate::wire::state::JobState;
@@ -64,6 +64,8 @@ pub trait Code: Send + Sync {
     async fn events(&self, id: JobId, after: u64, hold: Hold) -> RuntimeResult<EventPage>;
     /// Interrupts a job; repeating it under the same `request` has no further effect.
     async fn interrupt(&self, id: JobId, request: JobId) -> RuntimeResult<Job>;
+    /// Answers the question of a job's code; repeating it has no further effect. A question that the code does not ask now is refused: `not_asking`.
+    async fn answer(&self, id: JobId, answer: &InputRequest) -> RuntimeResult<Job>;
     /// The job's output as text, from byte `from` on.
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream>;
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes>;

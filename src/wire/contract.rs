@@ -10,7 +10,8 @@ use super::files::{
     BundleLine, BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload,
 };
 use super::job::{
-    ConsentRequest, EventPage, Job, JobRequest, KernelExit, NamesReply, NamesRequest,
+    ConsentRequest, EventPage, InputRequest, Job, JobRequest, KernelExit, NamesReply, NamesRequest,
+    Question,
 };
 use super::limits::{MAX_BODY_BYTES, MAX_CODE_HEAD_CHARS, MAX_TIMEOUT_SEC, MAX_WAIT};
 use super::machine::{Health, Probe};
@@ -63,6 +64,8 @@ fn find_losses(name: &str, value: &Value) -> Vec<String> {
             round_trip::<Event>(name, value)
         }
         "ConsentRequest" => round_trip::<ConsentRequest>(name, value),
+        "Question" => round_trip::<Question>(name, value),
+        "InputRequest" => round_trip::<InputRequest>(name, value),
         "NamesRequest" => round_trip::<NamesRequest>(name, value),
         "NamesReply" => round_trip::<NamesReply>(name, value),
         "Session" => round_trip::<Session>(name, value),

@@ -21,6 +21,26 @@ pub struct JobRequest {
     /// Where the kernels of the session start, if this makes it and the folder exists; by default in the content root.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub folder: Option<String>,
+    /// The user can be asked: `input()` asks.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub answers: bool,
+}
+
+/// What a job's code asks the user.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// A later question of the job has a higher number.
+    pub number: u64,
+    /// At most 2,000 characters; may be empty.
+    pub prompt: String,
+}
+
+/// The body of `POST /jobs/{id}/input`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRequest {
+    pub number: u64,
+    /// None if the user declined to answer.
+    pub value: Option<String>,
 }
 
 /// Makes `code` the body of `for i in range(start, stop)`, which runs step by step.
@@ -94,6 +114,9 @@ pub struct Job {
     /// Sending the job made its session.
     #[serde(default)]
     pub new_session: bool,
+    /// What the code waits for an answer to.
+    #[serde(default)]
+    pub asking: Option<Question>,
     /// False where output may be missing, which an executor's never is.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub output_complete: bool,
@@ -106,6 +129,11 @@ fn yes() -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_yes(complete: &bool) -> bool {
     *complete
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_no(answers: &bool) -> bool {
+    !answers
 }
 
 /// How a kernel's process ended, as far as it is known.

@@ -42,6 +42,7 @@ mod output;
 mod packaging;
 mod page;
 mod provisioners;
+mod questions;
 mod reading;
 mod refusals;
 mod replies;

@@ -157,6 +157,7 @@ async fn a_custom_provisioner_runs_code() {
             iterations: None,
             kernel_id: None,
             folder: None,
+            answers: false,
         },
     );
     let (hold, arrival) = (Hold::none(1 << 20), Arrival::default());

@@ -19,7 +19,7 @@ use smart_colab::runtime::{
 use smart_colab::wire::files::{
     BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
 };
-use smart_colab::wire::job::{CellNames, EventPage, Job, JobRequest};
+use smart_colab::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use smart_colab::wire::machine::{Health, Probe};
 use smart_colab::wire::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Variables};
 use tokio::time::{Instant, sleep_until};
@@ -200,6 +200,10 @@ impl Code for FakeRuntime {
         let gets_out = self.arrive(None)?;
         let job = self.world().interrupt(id);
         answer(gets_out, job)
+    }
+
+    async fn answer(&self, _: JobId, _: &InputRequest) -> RuntimeResult<Job> {
+        Err(not_found())
     }
 
     async fn log(&self, id: JobId, from: u64) -> RuntimeResult<ByteStream> {

@@ -136,6 +136,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, code: &str) -> (JobId, String) {
         iterations: None,
         kernel_id: None,
         folder: None,
+        answers: false,
     };
     let hold = || Hold::up_to(Duration::from_secs(20), 1 << 20);
     let arrival = Arrival::default();

@@ -21,6 +21,17 @@ def session_name(name: object) -> str:
     return name
 
 
+def text(value: object, name: str, hint: str) -> str:
+    """Return a string of valid Unicode. Raises InvalidArgument with the hint."""
+    if not isinstance(value, str):
+        raise InvalidArgument(f"'{name}' must be a string.", hint)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(f"'{name}' contains a lone surrogate.", "Send valid Unicode.") from None
+    return value
+
+
 def uuid_text(text: str, name: str) -> str:
     """Return a UUID in its canonical spelling, in lower case. Raises InvalidArgument."""
     with suppress(ValueError):

@@ -11,6 +11,7 @@ ExecutorError
 ├── OutsideRoot           outside_root        a path outside the content root
 ├── NotFound              not_found           no such job, session, file, blob or route
 ├── JobConflict           job_conflict        the same job id with another body
+├── NotAsking             not_asking          the job's code does not ask this question
 ├── IsADirectory          is_a_directory      a file was wanted
 ├── TooLarge              too_large           a file too large for a bundle; reported in the bundle
 ├── NoPreview             no_preview          a file is not what it claims to be, or exceeds a preview's limits
@@ -137,6 +138,12 @@ class JobConflict(ExecutorError):
     """The job id is in use with another body."""
 
     code = "job_conflict"
+
+
+class NotAsking(ExecutorError):
+    """The job's code does not ask this question now."""
+
+    code = "not_asking"
 
 
 class IsADirectory(ExecutorError):

@@ -7,11 +7,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response, request
 
 from ..core import errors
-from ..core.arguments import integer, number, session_name, uuid_text
+from ..core.arguments import integer, number, session_name, text, uuid_text
 from ..files import ranges
 from ..in_kernel.jsonline import dump
 from ..jobs.job import MAX_HOLD_SEC, Job
@@ -116,6 +117,12 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
             sessions.interrupt(job)
         return json_reply({"job": job.describe()})
 
+    @app.post("/jobs/<job_id>/input")
+    def answer(job_id: str) -> Response:
+        job = jobs.get(job_id)
+        sessions.answer(job, *_answer(json_body()))
+        return json_reply({"job": job.describe()})
+
     @app.get("/jobs/<job_id>/log")
     def job_log(job_id: str) -> Response:
         job = jobs.get(job_id)
@@ -134,7 +141,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     def run() -> Response:
         body = json_body()
         body["timeout_sec"] = body.get("timeout", 120)
-        asked = JobRequest.parse({**body, "loop": None})
+        asked = JobRequest.parse({**body, "loop": None, "answers": False})
         with executes.take() as may_wait:
             if not may_wait:
                 raise errors.Busy(
@@ -146,6 +153,15 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
             job.wait(EXECUTE_WAIT_SEC)
         with _printed(job):
             return json_reply(execute.summary(job))
+
+
+def _answer(body: dict[str, Any]) -> tuple[int, str | None]:
+    number, value = body.get("number"), body.get("value", 0)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise errors.InvalidArgument("'number' must be a whole number.", "Send the number of the job's 'asking'.")
+    if value is not None and not isinstance(value, str):
+        raise errors.InvalidArgument("'value' must be a string or null.", "Send null if the user declined.")
+    return number, None if value is None else text(value, "value", "Send valid Unicode.")
 
 
 def _page_arguments() -> tuple[float, float, int]:

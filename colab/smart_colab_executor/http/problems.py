@@ -43,6 +43,7 @@ STATUSES: dict[type[errors.ExecutorError], int] = {
     errors.OutsideRoot: 403,
     errors.NotFound: 404,
     errors.JobConflict: 409,
+    errors.NotAsking: 409,
     errors.IsADirectory: 409,
     errors.TooLarge: 413,
     errors.NoPreview: 422,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import cleanup, figures, origins, packing, pools, questions, requests
 from .current_folder import CurrentFolder
 from .forks import Forks
+from .inputs import Inputs
 from .interrupts import Interrupts
 from .kernel_output import Output
 from .leaving import Leaving
@@ -32,11 +33,12 @@ _shell: Any = None
 _output: Output
 _loop_runner: LoopRunner
 _interrupts: Interrupts
+_inputs: Inputs
 
 
 def install(shell: Any) -> None:
     """Set up this kernel; called once, at its start."""
-    global _shell, _output, _loop_runner, _interrupts
+    global _shell, _output, _loop_runner, _interrupts, _inputs
     _shell = shell
     kernel = shell.kernel
     # The user's `argparse`, `unittest` or `absl` must not see the launcher's arguments.
@@ -55,6 +57,7 @@ def install(shell: Any) -> None:
     own_modules = OwnModules()
     own_modules.report_written(shell, _output.streams[1])
     questions.install(shell, Tracebacks(shell, own_modules))
+    _inputs = Inputs(shell, _output)
     if sys.platform != "win32":
         shell_commands.install(shell, _output)
     CurrentFolder(shell, _output.streams[1])
@@ -102,6 +105,11 @@ def ensure_interrupt() -> None:
     _shell.kernel.io_loop.add_callback(lambda: None)
 
 
+def answer(number: int, value: str | None) -> bool:
+    """Answer a question of `input()`, None if the user declined; return whether it was waiting."""
+    return _inputs.answer(number, value)
+
+
 OPERATIONS: dict[str, Callable[..., Any]] = {
     "guard_output": guard_output,
     "acknowledge_leaving": acknowledge_leaving,
@@ -109,6 +117,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "cleanup": clean_up,
     "prepare_loop": prepare_loop,
     "ensure_interrupt": ensure_interrupt,
+    "answer": answer,
 }
 
 

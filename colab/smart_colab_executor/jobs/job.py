@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args
 
 from ..core.clock import now
 from ..core.disk import append_whole, write_atomically
@@ -26,6 +25,8 @@ from ..wire.state import JobState
 from . import outputs, reports
 from .headline import headline
 from .memory_use import MemoryUse
+from .questions import Questions
+from .record import Record
 from .reports import Reports
 from .request import JobRequest
 from .spool import Spool
@@ -37,6 +38,8 @@ STATES: tuple[JobState, ...] = get_args(JobState)
 FINAL_STATES = frozenset(STATES[2:])
 RECORD = "job.json"
 MAX_HOLD_SEC = 25
+# For a job that asks: its reader is to know soon, and not to ask all the time.
+MAX_ASKING_HOLD_SEC = 1.0
 MAX_CODE_HEAD_CHARS = 120
 
 
@@ -48,48 +51,6 @@ class Ending:
     reason: str | None = None
     variables_lost: bool = False
     kernel_exit: dict[str, Any] | None = None
-
-
-@dataclass
-class Record:
-    """The record in `job.json`: with the request on the first line, and in its final form on the second."""
-
-    id: str
-    boot_id: str
-    created_at: str
-    state: JobState = "queued"
-    reason: str | None = None
-    started_at: str | None = None
-    finished_at: str | None = None
-    execution_time_sec: float | None = None
-    kernel_id: str | None = None
-    variables_lost: bool = False
-    kernel_exit: dict[str, Any] | None = None
-    last_seq: int = 0
-    events_bytes: int = 0
-    log_bytes_at_end: int | None = None
-    address: str | None = None
-    completed: int | None = None
-
-    @classmethod
-    def parse(cls, fields: dict[str, Any]) -> Record:
-        """Parse a record. Raises TypeError for a malformed one."""
-        record = cls(**fields)
-        for name, kind in get_type_hints(cls).items():
-            if not _is_of(getattr(record, name), kind):
-                raise TypeError(f"{name} is malformed")
-        return record
-
-
-def _is_of(value: object, kind: Any) -> bool:
-    origin = get_origin(kind)
-    if origin is Literal:
-        return value in get_args(kind)
-    if origin is UnionType:
-        return any(_is_of(value, part) for part in get_args(kind))
-    if kind in (int, float):
-        return isinstance(value, (int, kind)) and not isinstance(value, bool)
-    return isinstance(value, origin or kind)
 
 
 @dataclass
@@ -127,6 +88,7 @@ class Job:
     step: Step = field(init=False)
     # Whether the job waits for its turn to run its first or its next step.
     is_waiting: bool = True
+    questions: Questions = field(default_factory=Questions)
     note: str | None = None  # shown before its output
     # Whether sending it made its session.
     is_first: bool = False
@@ -156,6 +118,11 @@ class Job:
         return self.record.state in FINAL_STATES
 
     @property
+    def is_held_up(self) -> bool:
+        """Whether no output can follow by itself: the job has ended, or its code asks."""
+        return self.is_final or self.questions.open is not None
+
+    @property
     def has_begun(self) -> bool:
         """Whether a kernel has started the job and it has not ended."""
         return self.record.state == "running"
@@ -176,6 +143,7 @@ class Job:
                 "queue_position": place.position if place else None,
                 "behind": place.behind if place else None,
                 "new_session": self.is_first,
+                "asking": self.questions.describe(),
             }
             if self.record.state == "running":
                 shown["execution_time_sec"] = self._elapsed()
@@ -184,14 +152,21 @@ class Job:
     def page(self, after: int, wait: float, linger: float, max_bytes: int) -> Page:
         """Return the events after `after`.
 
-        Waits up to `wait` seconds for the first event, then up to `linger` seconds for more. The job's end or
-        `max_bytes` of events end both waits, and together they take at most MAX_HOLD_SEC.
+        Waits up to `wait` seconds for the first event, then up to `linger` seconds for more. The job's end, a new
+        question of its code or `max_bytes` of events end both waits, and together they take at most MAX_HOLD_SEC.
         """
         latest = time.monotonic() + MAX_HOLD_SEC
         with self.changed:
-            if wait and self.changed.wait_for(lambda: self.spool.last_seq > after or self.is_final, wait):
+            known = self.questions.open
+            if known is not None:
+                wait = min(wait, MAX_ASKING_HOLD_SEC)
+
+            def has_news() -> bool:
+                return self.spool.last_seq > after or self.is_final or self.questions.open not in (known, None)
+
+            if wait and self.changed.wait_for(has_news, wait):
                 self.changed.wait_for(
-                    lambda: self.is_final or self.spool.bytes_after(after) > max_bytes,
+                    lambda: self.is_held_up or self.spool.bytes_after(after) > max_bytes,
                     min(linger, max(0.0, latest - time.monotonic())),
                 )
         # The job is described last: a page with the `finished` event shows a job that is final.
@@ -298,6 +273,12 @@ class Job:
             raise
         self._notify()
 
+    def ask(self, number: int, prompt: str) -> None:
+        """Ask the user a question of the code, which waits."""
+        with self.changed:
+            self.questions.ask(number, prompt)
+            self.changed.notify_all()
+
     def log_late_output(self, text: str) -> None:
         """Append output printed after the job's end to the log; the events are sealed by then."""
         if not text:
@@ -327,6 +308,7 @@ class Job:
         except OSError as error:
             log.warning("job %s was removed, and cannot be restored: %s", self.id, error)
         with self.changed:
+            self.questions.withdraw()
             record = self.record
             record.finished_at = now()
             if record.state == "running":

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from ..core.errors import InvalidArgument
 from ..core.spoiled import ERRORS, check_regular, clear_place
-from .job import FINAL_STATES, RECORD, Ending, Job, Record
+from .job import FINAL_STATES, RECORD, Ending, Job
+from .record import Record
 from .reports import FILE as REPORTS
 from .reports import Reports
 from .request import JobRequest

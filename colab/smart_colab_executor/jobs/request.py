@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.arguments import session_name
+from ..core.arguments import session_name, text
 from ..core.errors import InvalidArgument
 
 MAX_TIMEOUT_SEC = 43_200
@@ -24,6 +24,7 @@ class JobRequest:
     loop: dict[str, Any] | None = None
     kernel_id: str | None = None
     folder: str | None = None
+    answers: bool = False
 
     def sources(self) -> list[str]:
         """Return the code that runs, in the order in which it does."""
@@ -37,7 +38,7 @@ class JobRequest:
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> JobRequest:
         """Parse the body of a request. Raises InvalidArgument."""
-        code = _text(body.get("code"), "code", 'Send {"code": "print(1)"}.')
+        code = text(body.get("code"), "code", 'Send {"code": "print(1)"}.')
         timeout = body.get("timeout_sec", 600)
         if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 1 <= timeout <= MAX_TIMEOUT_SEC:
             raise InvalidArgument(
@@ -48,25 +49,18 @@ class JobRequest:
             raise InvalidArgument(
                 "'kernel_id' must be a string.", "Send the kernel_id that an earlier job ran in, or none."
             )
-        folder = body.get("folder")
+        folder, answers = body.get("folder"), body.get("answers", False)
+        if not isinstance(answers, bool):
+            raise InvalidArgument("'answers' must be true or false.", "Send true if the user can be asked.")
         return cls(
             code,
             session_name(body.get("session", DEFAULT_SESSION)),
             timeout,
             None if loop is None else _loop(loop),
             kernel_id,
-            None if folder is None else _text(folder, "folder", "Send the path of a folder, or none."),
+            None if folder is None else text(folder, "folder", "Send the path of a folder, or none."),
+            answers,
         )
-
-
-def _text(value: object, name: str, hint: str) -> str:
-    if not isinstance(value, str):
-        raise InvalidArgument(f"'{name}' must be a string.", hint)
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument(f"'{name}' contains a lone surrogate.", "Send valid Unicode.") from None
-    return value
 
 
 def _loop(loop: object) -> dict[str, Any]:
@@ -91,7 +85,7 @@ def _loop(loop: object) -> dict[str, Any]:
             f"It may be from 1 to {MAX_BATCH_SIZE}; leave it out to run all in one step.",
         )
     if setup is not None:
-        _text(setup, "loop.setup", "Send the code that runs before the first iteration, or none.")
+        text(setup, "loop.setup", "Send the code that runs before the first iteration, or none.")
     parsed |= {"on_error": on_error, "batch_size": batch_size, "setup": setup}
     if (numbers := loop.get("numbers")) is not None:
         parsed["numbers"] = _numbers(numbers, parsed["stop"])

@@ -18,9 +18,10 @@ from ..core.disk import NO_ROOM
 from ..core.errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound, Occupied
 from ..core.spoiled import ERRORS
 from .index import Entry, JobIndex, index_of, open_index, remove_index
-from .job import FINAL_STATES, RECORD, STATES, Job, Place, Record
+from .job import FINAL_STATES, RECORD, STATES, Job, Place
 from .neighbours import Neighbours, ended
 from .recent import Recent
+from .record import Record
 from .recovery import read_only, recover
 from .reports import Reports
 from .request import JobRequest

@@ -95,6 +95,7 @@ class AdoptedKernel(KernelChannels):
         loop: dict[str, Any] | None = None,
         *,
         is_repeated: bool = False,
+        may_ask: bool = False,
     ) -> Execution:
         """Send a step's code, which waits for its turn in the kernel's queue."""
         if loop is not None:

@@ -39,6 +39,7 @@ KERNEL_SIDE = (
     "payloads",
     "leaving",
     "questions",
+    "inputs",
     *(() if sys.platform == "win32" else ("shell_commands",)),
     "classes",
     "facts",

@@ -75,11 +75,13 @@ class KernelChannels:
         loop: dict[str, Any] | None = None,
         *,
         is_repeated: bool = False,
+        may_ask: bool = False,
     ) -> Execution:
         """Send a step's code; `on_output(kind, content)` is called with each of its iopub messages, in order.
 
         `memory`: measured just before. The message's id names the job, so that the journal refers to the job.
         `is_repeated`: the code is already in the kernel's history, which would otherwise grow with every step.
+        `may_ask`: its `input()` asks; a kernel that is not our own never does.
         """
         raise NotImplementedError
 

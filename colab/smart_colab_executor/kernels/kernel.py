@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
+from ..in_kernel.inputs import MAY_ASK
 from ..in_kernel.kernel_output import COMPLETE, LEAVING_TYPE, POSITION
 from ..in_kernel.leaving import EXIT_TYPE
 from ..in_kernel.requests import MESSAGE_TYPE
@@ -82,6 +83,7 @@ class Kernel(KernelChannels):
         loop: dict[str, Any] | None = None,
         *,
         is_repeated: bool = False,
+        may_ask: bool = False,
     ) -> Execution:
         """Send a step's code, before which the folder for it exists."""
         self._memory.start(memory)
@@ -91,7 +93,8 @@ class Kernel(KernelChannels):
             # Same channel, so it is handled before the cell.
             self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
         # stop_on_error would make the kernel drop the requests that follow; here every job is independent.
-        return self._execute(code, on_output, message_id, stop_on_error=False, store_history=not is_repeated)
+        options = {"stop_on_error": False, "store_history": not is_repeated, MAY_ASK: may_ask}
+        return self._execute(code, on_output, message_id, **options)
 
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running code."""

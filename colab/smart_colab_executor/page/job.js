@@ -3,6 +3,7 @@
 import { get, repeat, request, retryNow, text } from "./api.js";
 import { announce, count, duration, fault, h, line, moment, size, write } from "./dom.js";
 import { Output } from "./output.js";
+import { question } from "./question.js";
 import { search } from "./search.js";
 
 // Of a long output so much is shown at first, and so much more at each wish: about so many bytes, between so few events and so many.
@@ -14,7 +15,7 @@ export const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 const FINAL = ["succeeded", "failed", "interrupted", "timed_out", "lost"];
 
 export const isFinal = (job) => FINAL.includes(job.state);
-export const stateName = (job) => ({ queued: "waiting", timed_out: "timed out" })[job.state] ?? job.state;
+export const stateName = (job) => (job.asking ? "asks" : ({ queued: "waiting", timed_out: "timed out" })[job.state] ?? job.state);
 /** A waiting job's place among those of its session. */
 export const placeOf = (job) => job.queue_position && (job.queue_position === 1 ? "next in line" : `number ${job.queue_position} in line`);
 
@@ -39,8 +40,9 @@ export function showJob(parent, id, signal, isChosen) {
   const facts = h("p", { class: "facts" });
   const bar = h("div", { class: "operation", hidden: true });
   const why = h("div", {});
+  const asked = question(id, (found) => describe(found));
   const view = h("article", { class: "job" }, h("p", { class: "back" }, h("a", { href: "#/jobs" }, "← Jobs")),
-    h("div", { class: "job-head" }, state, title, stop), facts, bar, why);
+    h("div", { class: "job-head" }, state, title, stop), facts, bar, why, asked.element);
   parent.replaceChildren(view);
   if (!ID.test(id)) return view.append(fault(unknown(id)));
   const output = new Output(id, earlier);
@@ -83,6 +85,7 @@ export function showJob(parent, id, signal, isChosen) {
     write(title, job.code_head || "(no code)");
     write(stop, job.loop ? "Stop the operation" : job.state === "queued" ? "Remove from the queue" : "Stop");
     stop.hidden = isFinal(job);
+    asked.update(job.asking);
     write(output.end, isFinal(job) ? "↓ To the end" : "↓ Follow the end");
     const parts = [
       `session ${job.session}`,

@@ -78,6 +78,18 @@ class Sessions:
 
         self._thread.run(interrupt())
 
+    def answer(self, job: Job, number: int, value: str | None) -> None:
+        """Answer the question of a job's code; None: the user declined. Raises NotAsking."""
+
+        async def answer() -> None:
+            session = self._sessions.get(job.request.session)
+            if session is None:
+                job.questions.take(number, value)
+            else:
+                await session.answer(job, number, value)
+
+        self._thread.run(answer())
+
     def restore_records(self) -> None:
         """Restore what was removed: the workspace, and the records of jobs and kernels."""
 

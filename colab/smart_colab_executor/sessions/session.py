@@ -130,6 +130,13 @@ class Session:
         elif self._running is not None and self._running.job is job:
             self._running.interrupt()
 
+    async def answer(self, job: Job, number: int, value: str | None) -> None:
+        """Answer the question of a job's code. Raises NotAsking."""
+        if self._running is not None and self._running.job is job:
+            await self._running.answer(number, value)
+        else:
+            job.questions.take(number, value)
+
     async def end(self, ending: Ending, *, start_new: bool = False) -> list[str]:
         """Discard the kernel and end all jobs; return their ids. With `start_new`, start a new kernel.
 

@@ -9,11 +9,12 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from ..in_kernel.inputs import QUESTION_TYPE, WITHDRAWN_TYPE
 from ..in_kernel.loop_runner import REPORTED_TYPE, ExitCalled
 from ..jobs import outputs
 from ..jobs.job import Ending, Job
 from ..kernels.channels import KernelChannels
-from ..kernels.executions import Execution, KernelDied, KernelLeft
+from ..kernels.executions import Execution, KernelDied, KernelLeft, KernelSilent
 from ..kernels.loop_thread import in_background
 from ..machine import probe
 from .endings import (
@@ -99,6 +100,20 @@ class Turn:
         if self._has_begun or self._kernel.is_adopted:
             in_background(self._kernel.interrupt())
 
+    async def answer(self, number: int, value: str | None) -> None:
+        """Answer the code's question. Raises NotAsking."""
+        questions = self.job.questions
+        if not questions.take(number, value):
+            return
+        try:
+            is_taken = await self._kernel.request("answer", number=number, value=value)
+        except KernelSilent:
+            return  # it has the answer once it reads its messages
+        except KernelDied:
+            is_taken = False
+        if not is_taken:
+            raise questions.forget(number)
+
     def end(self, *, shows: bool) -> None:
         """End the turn; `shows`: the job shows the final state of its widgets."""
         if shows:
@@ -114,7 +129,13 @@ class Turn:
             self._begin(memory)
         step, loop = job.step, job.loop_arguments()
         execution = kernel.submit(
-            step.message_id, step.code, self._on_output, memory, loop, is_repeated=step.is_repeated
+            step.message_id,
+            step.code,
+            self._on_output,
+            memory,
+            loop,
+            is_repeated=step.is_repeated,
+            may_ask=job.request.answers,
         )
         return await self._follow(execution)
 
@@ -165,6 +186,10 @@ class Turn:
         if self.job.is_final:
             self._kernel.widgets.take(kind, content)
             self.job.log_late_output(outputs.plain_text(kind, content))
+        elif kind == QUESTION_TYPE:
+            self.job.ask(content["number"], content["prompt"])
+        elif kind == WITHDRAWN_TYPE:
+            self.job.questions.withdraw()
         elif self._is_over:
             self._take_late(kind, content)
         elif kind == "execute_input":

@@ -34,6 +34,21 @@ class JobRequest(TypedDict):
     loop: NotRequired[LoopRequest | None]
     kernel_id: NotRequired[str | None]
     folder: NotRequired[str | None]
+    answers: NotRequired[bool]
+
+
+class Question(TypedDict):
+    """What a job's code asks the user."""
+
+    number: int
+    prompt: str
+
+
+class InputRequest(TypedDict):
+    """The body of `POST /jobs/{id}/input`."""
+
+    number: int
+    value: str | None
 
 
 class Job(TypedDict):
@@ -61,6 +76,7 @@ class Job(TypedDict):
     queue_position: int | None
     behind: str | None
     new_session: bool
+    asking: Question | None
 
 
 class EventPage(TypedDict):

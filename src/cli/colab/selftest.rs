@@ -285,6 +285,7 @@ async fn code(jobs: &Jobs, code: &str) -> Outcome<String> {
         iterations: None,
         kernel_id: None,
         folder: None,
+        answers: false,
     };
     let caller = Caller::until(within(STEP_TIMEOUT));
     let view = jobs

@@ -3,8 +3,10 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +16,7 @@ use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
 use crate::connection::State;
 use crate::wire::event::StreamName;
+use crate::wire::job::Question;
 
 /// How often it is looked at what keeps the work waiting; what passes sooner is not worth a line.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
@@ -53,6 +56,10 @@ pub(super) struct Wait {
     job: Option<JobId>,
     /// Why output is not where it should be.
     unwritten: Arc<Lock<Option<String>>>,
+    /// What the code asks now.
+    pub asked: Arc<watch::Sender<Option<Question>>>,
+    /// The user has entered a line, whose end the terminal has shown.
+    has_typed: Arc<AtomicBool>,
 }
 
 impl Wait {
@@ -98,11 +105,28 @@ impl Wait {
         }
     }
 
+    pub(super) fn note_typed(&self, has_typed: bool) {
+        self.has_typed.store(has_typed, Ordering::Relaxed);
+    }
+
+    /// Removes from output what the terminal has shown already: the end of the line that the user entered.
+    pub(super) fn without_typed<'a>(&self, text: &'a str) -> &'a str {
+        match self.has_typed.swap(false, Ordering::Relaxed) {
+            true => text.strip_prefix('\n').unwrap_or(text),
+            false => text,
+        }
+    }
+
     pub(super) fn note(&self, progress: Progress<'_>) {
         let Progress::Job { job, .. } = progress else {
             return;
         };
         self.heard.cancel();
+        self.asked.send_if_modified(|asked| {
+            let is_new = *asked != job.asking;
+            asked.clone_from(&job.asking);
+            is_new
+        });
         let session = &job.session;
         *self.queue.lock() = job
             .queue_position

@@ -107,7 +107,7 @@ fn table(rows: &[Row]) -> String {
     let cells = rows.iter().map(|row| {
         let state = match row.source {
             Source::LastKnown => format!("{} (last known)", row.state),
-            Source::Runtime | Source::Memory => row.state.to_owned(),
+            Source::Runtime | Source::Memory => row.shown_state(),
         };
         [
             row.job_id.clone(),

@@ -2,7 +2,7 @@
 //!
 //! - here: the commands, and how each ends; `attend`: waiting for work, with Ctrl-C; `terminal`: output as it comes, `inline`: pictures in it,
 //!   `gather`: the same for `--json`, `grep`: lines of it;
-//! - `run`: code; `script`: its arguments; `notebook_run`: whole notebooks; `jobs`: the list; `logs`: output of earlier code; `stop`: its end; `copy`: files.
+//! - `run`: code; `script`: its arguments; `questions`: answers to its `input()`; `notebook_run`: whole notebooks; `jobs`: the list; `logs`: output of earlier code; `stop`: its end; `copy`: files.
 
 mod attend;
 mod copy;
@@ -12,6 +12,7 @@ mod inline;
 mod jobs;
 mod logs;
 mod notebook_run;
+mod questions;
 mod run;
 mod script;
 mod stop;

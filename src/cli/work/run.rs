@@ -1,5 +1,6 @@
 //! `smart-colab run`: code, with its output as it comes.
 
+use std::future::pending;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use serde_json::{Value, json};
 use super::attend::Wait;
 use super::gather::Gathered;
 use super::notebook_run;
+use super::questions;
 use super::script::as_script;
 use super::terminal::Terminal;
 use super::{Common, Desk, End, INTERRUPTED, UNREACHABLE, USAGE, exit_code, hint};
@@ -51,6 +53,8 @@ iTerm2 and WezTerm.
 Each run of a notebook has a copy of its own on the runtime, and a session of its own, which ends
 with it. Its cells run up to the first one that fails; the notebook with its outputs comes back into
 LOCAL_SAVE_DIR, as FILE.run.ipynb. The copy stays on the runtime.
+
+In a terminal, input() asks there; getpass() raises an error, as input() does without a terminal.
 
 Ctrl-C interrupts the code, a second one leaves it running. The code is sent once: if the connection
 breaks, the command waits for it and shows what is missing, and never sends the code again. With
@@ -148,6 +152,7 @@ pub(super) async fn run(args: RunArgs, desk: &Desk<'_>) -> Result<End, End> {
         iterations: None,
         kernel_id: None,
         folder: None,
+        answers: questions::can_answer() && !desk.is_json && !args.detach,
     };
     match args.detach {
         true => detach(&request, desk).await,
@@ -215,8 +220,11 @@ async fn attend(request: JobRequest, desk: &Desk<'_>) -> Result<End, End> {
     let work = {
         let (wait, jobs) = (wait.clone(), desk.floors.jobs.clone());
         async move {
-            wait.call(async |caller| jobs.run_live(id, &request, tap, caller).await)
-                .await
+            let run = wait.call(async |caller| jobs.run_live(id, &request, tap, caller).await);
+            tokio::select! {
+                ran = run => ran,
+                () = questions::answer(wait.clone(), jobs.clone(), id) => pending().await,
+            }
         }
     };
     let interrupt = || {

@@ -72,7 +72,10 @@ impl Terminal {
 impl Tap for Terminal {
     fn stream(&mut self, name: StreamName, text: &str) {
         match name {
-            StreamName::Stdout => self.write(name, text.as_bytes()),
+            StreamName::Stdout => {
+                let text = self.wait.without_typed(text);
+                self.write(name, text.as_bytes());
+            }
             StreamName::Stderr => {
                 let written = io::stderr().lock().write_all(text.as_bytes());
                 self.is_fresh[name as usize] = text.ends_with('\n');

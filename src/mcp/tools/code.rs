@@ -100,7 +100,8 @@ impl Server {
         Parameters(args): Parameters<QuickArgs>,
         context: RequestContext<RoleServer>,
     ) -> Result<CallToolResult, Fault> {
-        let request = request(args.code, args.session, QUICK_TIMEOUT_SEC)?;
+        let answers = self.can_ask(&context);
+        let request = request(args.code, args.session, QUICK_TIMEOUT_SEC, answers)?;
         self.run_code(&request, args.wait_sec, &context)
             .await
             .map(|view| execution(view, self.client(&context)))
@@ -131,7 +132,8 @@ impl Server {
                 "timeout_sec is {timeout_sec}: it must be 1 to {MAX_TIMEOUT_SEC}"
             )));
         }
-        let request = request(args.code, args.session, timeout_sec)?;
+        let answers = self.can_ask(&context);
+        let request = request(args.code, args.session, timeout_sec, answers)?;
         let Some(name) = args.checkpoint_name else {
             return self
                 .run_code(&request, args.wait_sec, &context)
@@ -305,6 +307,28 @@ impl Server {
         });
         view.await.map_err(did_not_run)
     }
+
+    /// Follows code whose question was answered, for the call that sent it.
+    pub(in crate::mcp) async fn follow_sent(
+        &self,
+        id: JobId,
+        wait_sec: Option<u64>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<CallToolResult, Fault> {
+        let budget = self.budget(context);
+        let wait = wait(wait_sec).min(budget);
+        let seen = call::run(self, context, budget, async |call| {
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report);
+            let tasks = &self.floors.tasks;
+            tasks.look(id, Reading::Whole, None, wait, &caller).await
+        });
+        let mut seen = seen.await?;
+        if let Seen::Job(view) = &mut seen {
+            view.has_failed = !view.summary.success;
+        }
+        Ok(seen_as(seen, self.client(context)))
+    }
 }
 
 fn seen_as(seen: Seen, client: Client) -> CallToolResult {
@@ -319,7 +343,12 @@ fn wait(wait_sec: Option<u64>) -> Duration {
     wait_sec.map_or(Duration::MAX, Duration::from_secs)
 }
 
-fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<JobRequest, Fault> {
+fn request(
+    code: String,
+    session: Option<String>,
+    timeout_sec: u64,
+    answers: bool,
+) -> Result<JobRequest, Fault> {
     if code.trim().is_empty() {
         return Err(Fault::invalid("code is empty"));
     }
@@ -330,6 +359,7 @@ fn request(code: String, session: Option<String>, timeout_sec: u64) -> Result<Jo
         iterations: None,
         kernel_id: None,
         folder: None,
+        answers,
     })
 }
 

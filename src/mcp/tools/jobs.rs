@@ -232,7 +232,7 @@ fn rows(jobs: &[Row], with_sessions: bool) -> Rows<10> {
         let number = |number: Option<u64>| number.map_or_else(String::new, |n| n.to_string());
         [
             row.job_id.clone(),
-            row.state.to_owned(),
+            row.shown_state(),
             reason(row).unwrap_or_default(),
             Some(row.session.clone())
                 .filter(|_| with_sessions)

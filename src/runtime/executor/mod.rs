@@ -25,8 +25,8 @@ use crate::base::ids::JobId;
 use crate::edge::allowance::Allowance;
 use crate::edge::settings::Endpoint;
 use crate::wire::job::{
-    CellNames, ConsentRequest, EventPage, Job, JobList, JobReply, JobRequest, NamesReply,
-    NamesRequest,
+    CellNames, ConsentRequest, EventPage, InputRequest, Job, JobList, JobReply, JobRequest,
+    NamesReply, NamesRequest,
 };
 use crate::wire::limits::MAX_BODY_BYTES;
 use crate::wire::machine::{Health, Probe};
@@ -217,6 +217,18 @@ impl Code for Executor {
             .http
             .request(Method::POST, &format!("jobs/{id}/interrupt"))
             .header("X-Request-Id", request.to_string())
+            .timeout(ANSWER_TIMEOUT);
+        self.http
+            .json::<JobReply>(call, MAX_FACTS_BYTES)
+            .await
+            .map(|reply| reply.job)
+    }
+
+    async fn answer(&self, id: JobId, answer: &InputRequest) -> RuntimeResult<Job> {
+        let call = self
+            .http
+            .request(Method::POST, &format!("jobs/{id}/input"))
+            .json(answer)
             .timeout(ANSWER_TIMEOUT);
         self.http
             .json::<JobReply>(call, MAX_FACTS_BYTES)

@@ -38,7 +38,7 @@ use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::edge::store::{read_if_there, write_quickly};
 use crate::jupyter::{JupyterError, Server};
-use crate::wire::job::{CellNames, EventPage, Job, JobRequest};
+use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::session::{is_name, kernel_of_adopted};
 use crate::wire::state::{JobState, Reason};
 use journal::{Journal, load_all};
@@ -273,6 +273,7 @@ fn described(id: JobId, request: &JobRequest, is_new: bool) -> Job {
         queue_position: None,
         behind: None,
         new_session: is_new && request.session != MAIN,
+        asking: None,
         output_complete: true,
     }
 }
@@ -374,8 +375,7 @@ impl Code for Kernels {
     }
 
     async fn blob(&self, id: JobId, number: u64) -> RuntimeResult<Bytes> {
-        let bytes = self.job_of(id)?.blob(number);
-        bytes.map(Bytes::from).map_err(disk)
+        self.job_of(id)?.blob(number).map(Bytes::from).map_err(disk)
     }
 
     async fn code(&self, id: JobId) -> RuntimeResult<String> {
@@ -390,10 +390,11 @@ impl Code for Kernels {
         Err(unsupported("a policy for code", &self.reason))
     }
 
+    async fn answer(&self, _id: JobId, _answer: &InputRequest) -> RuntimeResult<Job> {
+        Err(unsupported("answers to input()", &self.reason))
+    }
+
     async fn names(&self, _cells: &[String]) -> RuntimeResult<Vec<CellNames>> {
-        Err(unsupported(
-            "finding out which cells need each other",
-            &self.reason,
-        ))
+        Err(unsupported("the names in cells", &self.reason))
     }
 }

@@ -255,6 +255,7 @@ async fn no_batch_runs_in_a_kernel_that_was_replaced_while_it_waited_its_turn() 
         iterations: None,
         kernel_id: None,
         folder: None,
+        answers: false,
     };
     bench.world().put(JobId::fresh(), &other).unwrap();
     bench.world().pace = secs(5);

@@ -32,6 +32,7 @@ pub(super) async fn run_long(
         iterations: None,
         kernel_id: None,
         folder: None,
+        answers: false,
     };
     let caller = Caller::until(Instant::now() + secs(seconds));
     let view = bench.jobs().run(id, &request, &caller).await.unwrap();

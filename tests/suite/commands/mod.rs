@@ -1,6 +1,8 @@
-//! The commands of the terminal: their streams and exit codes, and what Ctrl-C does; `files`: those that they copy and write.
+//! The commands of the terminal: their streams and exit codes, and what Ctrl-C does; `files`: those that they copy and write; `questions`: code that asks.
 
 mod files;
+#[cfg(unix)]
+mod questions;
 
 use std::fs;
 use std::io::{BufReader, Read as _};

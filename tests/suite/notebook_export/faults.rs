@@ -52,6 +52,7 @@ impl Bench {
             }),
             kernel_id: None,
             folder: None,
+            answers: false,
         };
         self.runtime
             .put_job(id, &request, hold, &Arrival::default())
