@@ -12,8 +12,8 @@ use crate::support::executor::Executor;
 use crate::table::{Row, in_turn, timed};
 
 const TURNS: usize = 5;
-const ITERATIONS: u32 = 10_000;
-const BATCHES: u32 = 50;
+pub(crate) const ITERATIONS: u32 = 10_000;
+pub(crate) const BATCHES: u32 = 50;
 const FAR_BATCHES: u32 = 10;
 
 pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
@@ -77,7 +77,7 @@ fn far_batch(executor: &Executor, folder: &Path) -> Row {
 }
 
 /// Runs a whole operation under its own name.
-fn operate(bridge: &mut Server, iterations: u32, batches: u32) {
+pub(crate) fn operate(bridge: &mut Server, iterations: u32, batches: u32) {
     let name = uuid::Uuid::now_v7().to_string();
     let arguments = json!({
         "setup_code": "", "loop_code": "pass", "n_iterations": iterations, "batch_size": iterations / batches, "checkpoint_name": name,

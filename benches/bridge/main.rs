@@ -11,6 +11,7 @@
 )]
 
 mod chunked;
+mod earlier;
 mod far;
 mod http;
 mod jupyter;
@@ -44,8 +45,9 @@ const TAB: &str = "tab";
 /// Measures a group with an executor, beside peers.
 type Group = fn(&Executor, &[Peer]) -> Vec<Row>;
 
-const GROUPS: [(&str, Group); 10] = [
+const GROUPS: [(&str, Group); 11] = [
     ("start", start::rows),
+    ("earlier", earlier::rows),
     ("quick", quick::rows),
     ("far", far::rows),
     ("output", output::rows),

@@ -126,6 +126,16 @@ impl Server {
         }
     }
 
+    /// Returns the process id of the executor that it has started (Linux).
+    pub(crate) fn executor(&self) -> Option<u32> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.child.id())).ok()?;
+        let children = threads.flatten().find_map(|thread| {
+            let children = std::fs::read_to_string(thread.path().join("children")).ok()?;
+            (!children.is_empty()).then_some(children)
+        })?;
+        children.split_whitespace().next()?.parse().ok()
+    }
+
     /// Returns the resident memory in MB (Linux).
     pub(crate) fn resident(&self) -> Option<f64> {
         self.memory("VmRSS:")

@@ -18,6 +18,7 @@ use crate::table::{Row, in_turn, timed};
 
 const TURNS: usize = 10;
 const SESSIONS: usize = 64;
+const CALLS: usize = 16;
 const QUICK_CALLS: usize = 100;
 /// Clients of each of the four kinds.
 const SLOW_CLIENTS_EACH: &str = "50";
@@ -43,13 +44,38 @@ pub(crate) fn rows(executor: &Executor, _: &[Peer]) -> Vec<Row> {
             ],
         );
         let what = format!("{count} concurrent calls / {count} times one call");
-        let row = Row::ratio(what, "ms", ("concurrent", &at_once), ("one by one", &one));
-        rows.push(if count == 16 { row.at_most(0.5) } else { row });
+        rows.push(Row::ratio(
+            what,
+            "ms",
+            ("concurrent", &at_once),
+            ("one by one", &one),
+        ));
     }
+    rows.push(over_sessions(&mut bridge));
     bridge.leave();
     rows.push(beside_long_polls());
     rows.extend(beside_slow_clients());
     rows
+}
+
+/// Measures calls at once, each in a session of its own, beside one after the other.
+fn over_sessions(bridge: &mut Server) -> Row {
+    let arguments: Vec<_> = (0..CALLS)
+        .map(|number| json!({"code": "x = 1", "session": format!("t{number}")}))
+        .collect();
+    succeeded(&bridge.calls("run_code_quick", &arguments));
+    let side = std::cell::RefCell::new(bridge);
+    let [at_once, one] = in_turn(
+        TURNS,
+        [
+            &mut || {
+                1000.0 * timed(|| succeeded(&side.borrow_mut().calls("run_code_quick", &arguments)))
+            },
+            &mut || 1000.0 * CALLS as f64 * timed(|| side.borrow_mut().quick("x = 1")),
+        ],
+    );
+    let what = format!("{CALLS} calls at once over as many sessions / {CALLS} times one");
+    Row::ratio(what, "ms", ("at once", &at_once), ("one by one", &one)).at_most(0.5)
 }
 
 /// Measures a quick call while many sessions' calls wait, beside one with none waiting.

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from .cli import main
+from .kernels.fork_server_start import start
+from .machine.open_files import allow_open_files
 
-sys.exit(main())
+allow_open_files()
+# First of all: what a kernel needs is imported there while we import what we need.
+fork_server = start()
+
+from .cli import main  # noqa: E402
+
+try:
+    sys.exit(main(fork_server=fork_server))
+finally:
+    if fork_server is not None:
+        fork_server.end()

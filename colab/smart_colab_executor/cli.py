@@ -20,7 +20,6 @@ from pathlib import Path
 from jupyter_core.paths import jupyter_runtime_dir
 
 from . import __version__
-from .app import create_app
 from .core import spoiled
 from .files.partials import remove_leftovers
 from .guard.admission import TUNNEL_HEADERS, Admission, Network, parse_networks
@@ -28,12 +27,12 @@ from .guard.audit import Audit
 from .guard.places import Places
 from .guard.policy import Guard, parse_policy
 from .guard.token import Token
-from .http.context import Config
-from .http.server import CannotListen, serving
 from .jobs import history
 from .jobs.job import Job
 from .jobs.neighbours import Neighbours
 from .jobs.store import JobStore
+from .kernels.fork_server import ForkServer
+from .kernels.fork_server_start import Started
 from .kernels.leftovers import KernelNotes, last_words
 from .kernels.loop_thread import LoopThread
 from .kernels.workspace import Workspace
@@ -47,7 +46,6 @@ LOOPBACK = ("127.0.0.1", "::1", "localhost")
 ADDRESSES_VARIABLE = "ALLOWED_IPS"
 POLICY_VARIABLE = "SMART_COLAB_POLICY"
 REMOVAL_INTERVAL_SEC = 60
-OPEN_FILES = 4096
 MAX_PORT = 65535
 MIN_TOKEN_CHARS = 22
 ADDRESS_REMEDY = "give an address of this machine: 127.0.0.1 for itself alone, 0.0.0.0 for its network"
@@ -58,8 +56,8 @@ LISTENING_REMEDIES = {
 }
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve until asked to stop; return the exit code."""
+def main(arguments: Sequence[str] | None = None, fork_server: Started | None = None) -> int:
+    """Serve until asked to stop; return the exit code. Kernels are forked from `fork_server`, if there is one."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -87,7 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(__name__).warning(
             "a token of fewer than %d random characters can be guessed", MIN_TOKEN_CHARS
         )
-    _allow_open_files()
     stop = threading.Event()
     for name in ("SIGTERM", "SIGINT"):
         signal.signal(getattr(signal, name), lambda *_: stop.set())
@@ -113,12 +110,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--state {state}: {error.strerror}; name a folder in which files can be created")
     with lock, closing(jobs), LoopThread() as thread:
         adopt_from = [*options.adopt_from, Path(jupyter_runtime_dir())]
-        sessions = Sessions(Workspace(root), thread, notes, adopt_from)
+        forks = ForkServer(fork_server) if fork_server else None
+        sessions = Sessions(Workspace(root), thread, notes, adopt_from, forks)
+        sessions.open()
+        # While the first kernel starts: Flask takes as long.
+        from .app import create_app
+        from .http.context import Config
+        from .http.server import CannotListen, serving
+
         guard = Guard(levels, Places(root), audit)
         config = Config(admission, audit, guard, root, state, jobs, sessions, boot_id, stop, endings)
         try:
             with serving(create_app(config), options.host, options.port, state) as url:
-                sessions.open()
                 ready = {"url": url, "boot_id": boot_id, "version": __version__, "pid": os.getpid()}
                 ready |= {"token": secret} if is_made else {}
                 presence = Presence(ready, options.ready_file, secret, options.token_file)
@@ -142,10 +145,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 # While it still serves, so that requests that wait for a job receive its end.
                 sessions.close()
         except CannotListen as error:
+            sessions.close()
             remedy = LISTENING_REMEDIES.get(error.errno or 0, "choose another --host or --port")
             parser.error(f"cannot listen at {options.host}, port {options.port}: {error.strerror}; {remedy}")
         except OSError as error:
             logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - it needs no traceback
+            sessions.close()
             return 1
     return 0
 
@@ -155,18 +160,6 @@ def _remove_old(jobs: JobStore) -> None:
         jobs.remove_old()
     except OSError as error:  # tried again
         logging.getLogger(__name__).warning("old jobs cannot be removed: %s", error)
-
-
-def _allow_open_files() -> None:
-    """Raise the limit on open files to what all connections need; macOS starts with 256."""
-    if sys.platform == "win32":
-        return
-    import resource
-
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if 0 <= soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -188,7 +188,12 @@ class Executor:
         return found[0]  # type: ignore[no-any-return]
 
     def kernels(self) -> list[psutil.Process]:
-        return psutil.Process(self.process.pid).children()
+        children = psutil.Process(self.process.pid).children()
+        # On Linux they are forked from one of these.
+        servers = [child for child in children if any("fork_server" in part for part in child.cmdline())]
+        return [child for child in children if child not in servers] + [
+            kernel for server in servers for kernel in server.children()
+        ]
 
 
 def wait_until(condition: Any, patience: float = PATIENCE) -> None:

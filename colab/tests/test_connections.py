@@ -95,7 +95,8 @@ def test_tcp_is_used_without_a_folder_for_sockets(tmp_path: Path, monkeypatch: p
                 "0193", "print('reached')", lambda kind, content: shown.append(content.get("text")), memory()
             )
             await kernel.finish(execution)
-            manager: Any = kernel._manager
+            process: Any = kernel._process
+            manager = process._manager
             assert manager.transport == "tcp"
             if hasattr(manager, "transport_encryption"):
                 assert manager.curve_secretkey is not None

@@ -70,8 +70,9 @@ def test_output_before_a_kill_on_purpose_arrives(executor: Executor, session: st
     # Nothing is sent while `sum` holds the GIL.
     body = "print('begun')\nsum(range(10**12))"
     assert executor.run(body, session=session, timeout_sec=1).stdout == "begun\n"
-    job_id = executor.submit("open('here', 'w').close()\n" + body, session=session)
-    wait_until((executor.root / "here").exists)
+    job_id = executor.submit(body, session=session)
+    journals = executor.root / ".smart_colab" / "kernels"
+    wait_until(lambda: any(f"stdout {job_id}" in str(one.read_bytes()[:4096]) for one in journals.glob("*.journal")))
     executor.post(f"/sessions/{session}/restart")
     job = executor.follow(job_id)
     assert (job.stdout, job.reason) == ("begun\n", "session_restarted")

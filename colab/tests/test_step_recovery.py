@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -171,13 +172,13 @@ def test_a_state_that_a_killed_executor_leaves_is_read_back(
     assert [event["seq"] for event in found.spool.events()] == list(range(1, found.spool.last_seq + 1))
 
 
-def test_a_report_file_that_cannot_be_removed_stops_the_job(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(_: Path, *, missing_ok: bool = False) -> None:
+def test_a_report_file_that_cannot_be_emptied_stops_the_job(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: Path, __: int) -> None:
         raise PermissionError(13, "in use")
 
     job.begin_step("kernel", 1, MEMORY)
     assert job.end_step()
-    monkeypatch.setattr(Path, "unlink", fail)
+    monkeypatch.setattr(os, "truncate", fail)
     with pytest.raises(OSError, match="in use"):
         job.begin_step("kernel", 1, MEMORY)
     assert not [event for event in job.spool.events() if event["type"] == "batch"], "or its reports would count twice"
@@ -284,11 +285,11 @@ def test_stopping_the_executor_ends_a_job_between_two_steps(start: Start) -> Non
 @pytest.mark.skipif(sys.platform == "win32", reason="ipykernel's own way is kept there")
 def test_the_next_executor_finds_unread_output_of_any_step(start: Start) -> None:
     first = start()
-    setup = """
+    setup = f"""
 import os, signal, threading, time
 def speak():
     while not os.path.exists('speak'): time.sleep(0.01)
-    os.kill(os.getppid(), signal.SIGSTOP)
+    os.kill({first.process.pid}, signal.SIGSTOP)
     print('by a thread of the setup', flush=True)
     threading.Event().wait()
 threading.Thread(target=speak, daemon=True).start()

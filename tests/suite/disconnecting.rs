@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::executor::until_there;
+use crate::support::executor::{EXECUTOR_PID, until_there};
 use crate::support::home::Home;
 use crate::support::process::is_running;
 use crate::support::python::python;
@@ -50,9 +50,11 @@ impl Client {
         let stdout = client.stdout.as_mut().unwrap();
         stdout.read_line(&mut String::new()).unwrap();
         client.run(
-            "print('kept', flush=True)\nimport os, pathlib, time\n\
-            pathlib.Path('pids').write_text(f'{os.getpid()} {os.getppid()}')\n\
-            pathlib.Path('begun').touch()\ntime.sleep(600)",
+            &format!(
+                "print('kept', flush=True)\nimport os, pathlib, psutil, time\n\
+                pathlib.Path('pids').write_text(f'{{os.getpid()}} ' + str({EXECUTOR_PID}))\n\
+                pathlib.Path('begun').touch()\ntime.sleep(600)"
+            ),
             "main",
         );
         client.until_there("begun");

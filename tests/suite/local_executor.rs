@@ -14,6 +14,7 @@ use smart_colab::provision::local::Local;
 use smart_colab::runtime::RuntimeError;
 use tokio::time::{Instant, sleep};
 
+use crate::support::executor::EXECUTOR_PID;
 use crate::support::hint::Hint as _;
 use crate::support::machine::{Machine, PATIENCE, folders, log, program, ready, run, until_gone};
 use crate::support::python::python;
@@ -93,7 +94,7 @@ async fn an_executor_that_died_is_started_again_and_its_jobs_are_kept() {
     let machine = Machine::new();
     let local = Local::new(&machine.with_packages());
     let runtime = ready(&local).await;
-    let (job, pid) = run(&*runtime, "import os; print(os.getppid())").await;
+    let (job, pid) = run(&*runtime, &format!("import psutil; print({EXECUTOR_PID})")).await;
 
     assert!(
         Command::new("kill")

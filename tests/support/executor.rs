@@ -19,6 +19,9 @@ use super::stdio::{Bridge, PATIENCE};
 /// Searched for wherever it must not appear.
 pub(crate) const TOKEN: &str = "t0ken-of-the-tests-7f3a9c";
 
+/// A Python expression for the pid of the executor, whose kernel evaluates it; needs `psutil`.
+pub(crate) const EXECUTOR_PID: &str = "next(one.pid for one in psutil.Process().parents() if 'smart_colab_executor' in one.cmdline())";
+
 /// Ended on drop, and when this process ends in any way, because it lives as long as its stdin.
 pub(crate) struct Executor {
     child: Child,

@@ -11,8 +11,6 @@ import re
 import warnings
 from dataclasses import dataclass
 
-from IPython.core.inputtransformer2 import TransformerManager
-
 from . import calls
 from .places import Places
 from .shell_text import is_local, meanings
@@ -49,6 +47,9 @@ def _find(source: str, places: Places, first_line: int, depth: int) -> list[Find
     if AUTOMAGIC.fullmatch(source):
         source = "%" + source.lstrip()
     try:
+        # Imported only now: it takes an eighth of the executor's start.
+        from IPython.core.inputtransformer2 import TransformerManager
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             tree = ast.parse(TransformerManager().transform_cell(source))  # type: ignore[no-untyped-call]

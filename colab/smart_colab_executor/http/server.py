@@ -19,6 +19,7 @@ from waitress import buffers
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
 
 from ..core.errors import DiskFull
 from ..in_kernel.jsonline import dump
@@ -76,7 +77,7 @@ def _server(app: Flask, host: str, port: int) -> Any:
         app,
         host=host,
         port=port,
-        threads=THREADS,
+        _dispatcher=_Threads(),
         connection_limit=MAX_CONNECTIONS,
         max_request_header_size=MAX_HEADER_BYTES,
         max_request_body_size=MAX_BUFFERED_BODY_BYTES,
@@ -88,6 +89,18 @@ def _server(app: Flask, host: str, port: int) -> Any:
         trusted_proxy=None,
         clear_untrusted_proxy_headers=False,
     )
+
+
+class _Threads(ThreadedTaskDispatcher):  # type: ignore[misc]
+    """Threads for requests, started when all others have one."""
+
+    def add_task(self, task: Any) -> None:
+        with self.lock:
+            is_busy = len(self.queue) >= len(self.threads) - self.active_count
+            count = len(self.threads)
+        if is_busy and count < THREADS and not self.stop_count:
+            self.set_thread_count(count + 1)
+        super().add_task(task)
 
 
 class _NoRoom(OSError):

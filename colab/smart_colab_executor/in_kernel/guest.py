@@ -19,13 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from . import cleanup, requests
 from .loop_runner import LoopRunner
+from .messages import USERNAME
 from .variables import listing, user_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# In the header of the executor's messages, before its pid.
-USERNAME = "smart_colab:"
 # More than the executor can ask about.
 MAX_BEGUN_REMEMBERED = 1000
 

@@ -12,15 +12,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from .messages import MAY_ASK, QUESTION_TYPE, WITHDRAWN_TYPE
+
 if TYPE_CHECKING:
     from .kernel_output import Output
 
-# The content has the question's number and its prompt.
-QUESTION_TYPE = "smart_colab_question"
-# It ended without an answer.
-WITHDRAWN_TYPE = "smart_colab_question_withdrawn"
-# Of a request to run code: whether it may ask.
-MAY_ASK = "smart_colab_may_ask"
 # On Windows an interrupt does not end a wait.
 POLL_INTERVAL_SEC = 0.1
 DECLINED = "input() was called, and the user declined to answer"

@@ -17,7 +17,9 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import os
 import struct
+import sys
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
@@ -180,9 +182,13 @@ class LastWords:
 
     def create(self) -> None:
         """Make the file. Raises OSError."""
-        # Zeros allocate disk space; a hole that a full disk cannot fill would kill the process that maps it.
+        # Disk space is allocated; a hole that a full disk cannot fill would kill the process that maps it.
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_bytes(bytes(_file_bytes()))
+        with self.path.open("wb", buffering=0) as file:
+            if sys.platform == "linux":
+                os.posix_fallocate(file.fileno(), 0, _file_bytes())
+            else:
+                file.write(bytes(_file_bytes()))
         # Kept open: code that deletes the file loses nothing. Not mapped: code that truncates it would kill us.
         self._file = self.path.open("r+b", buffering=0)
 

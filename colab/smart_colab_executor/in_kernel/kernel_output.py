@@ -21,18 +21,12 @@ from .diversions import Diversions
 from .forks import ChildStream
 from .journal import Journal
 from .message_ids import job_of
+from .messages import COMPLETE, LEAVING_TYPE, POSITION
 from .origins import Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LEAVING_TYPE = "smart_colab_leaving"
-# Reports a `!command` that failed; the content has its exit code.
-FAILED_TYPE = "smart_colab_command_failed"
-# In a stream's message: it and earlier ones hold all text written to the stream up to this position.
-POSITION = "smart_colab_position"
-# And all text written to any stream up to this one.
-COMPLETE = "smart_colab_complete"
 MAX_TEXT_CHARS = 64 * 1024
 # Limits on text not yet sent, and not yet acknowledged, before writers wait. All of it fits into half the journal.
 MAX_UNSENT_BYTES = 256 * 1024

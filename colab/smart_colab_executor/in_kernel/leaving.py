@@ -14,16 +14,11 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .messages import EXIT_TYPE, CellExited
+
 if TYPE_CHECKING:
     from .kernel_output import Output
     from .loop_runner import LoopRunner
-
-# `final` in its content: requests sent and not yet started will not run.
-EXIT_TYPE = "smart_colab_exit"
-
-
-class CellExited(BaseException):
-    """`exit()` was called: the rest of the cell does not run, and that is not an error."""
 
 
 class Leaving:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import loops, tracebacks
 from .jsonline import dump
+from .messages import REPORTED_TYPE, ExitCalled
 from .plain_values import plain
 
 if TYPE_CHECKING:
@@ -23,17 +24,12 @@ if TYPE_CHECKING:
     from .guest import GuestOutput
     from .kernel_output import Output
 
-REPORTED_TYPE = "smart_colab_reported"
 # How often a loop without output announces its reports.
 REPORT_INTERVAL_SEC = 0.02
 
 
 class ReportNotWritten(Exception):
     """An iteration ran, but its report could not be written; the loop does not continue unreported."""
-
-
-class ExitCalled(BaseException):
-    """The body asked its own Python process to end: no further iteration runs."""
 
 
 class LoopRunner:

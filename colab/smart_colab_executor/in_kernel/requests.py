@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .messages import MESSAGE_TYPE, REPLY_TYPE
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MESSAGE_TYPE = "smart_colab_request"
-REPLY_TYPE = "smart_colab_reply"
 
 
 def install(kernel: Any, operations: dict[str, Callable[..., Any]]) -> None:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import origins
-from .kernel_output import FAILED_TYPE
+from .messages import FAILED_TYPE
 
 if TYPE_CHECKING:
     from .kernel_output import Output

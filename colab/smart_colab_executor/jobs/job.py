@@ -11,15 +11,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_args
 
 from ..core.clock import now
 from ..core.disk import append_whole, write_atomically
 from ..in_kernel.jsonline import dump
-from ..in_kernel.kernel_output import FAILED_TYPE
-from ..in_kernel.loop_runner import REPORTED_TYPE
+from ..in_kernel.messages import FAILED_TYPE, REPORTED_TYPE
 from ..machine import probe
 from ..wire.state import JobState
 from . import outputs, reports
@@ -130,7 +129,7 @@ class Job:
     def describe(self) -> dict[str, Any]:
         """Return the job as the API shows it."""
         with self.changed:
-            shown = asdict(self.record)
+            shown = dict(vars(self.record))
             place = self.place if self.record.state == "queued" else None
             del shown["events_bytes"], shown["address"]
             shown |= {
@@ -189,7 +188,7 @@ class Job:
     ) -> None:
         """Record that the kernel starts the next step, and the memory at that time. Raises OSError.
 
-        `kernel_memory_mb` measures the kernel's own.
+        `kernel_memory_mb` measures the kernel's own. Those who wait are woken by `announce`.
         """
         self.restore_files()
         if self._lacks_output:
@@ -210,7 +209,6 @@ class Job:
             # The record on disk is not updated: a later executor finds the start in the events.
             self.spool.append({"type": "started", "kernel_id": kernel_id, "execution_count": execution_count})
             outputs.record_note(self.spool, self.note)
-            self.changed.notify_all()
 
     def _begin_batch(self, batch: range) -> None:
         """Create the batch's report file. Raises OSError.
@@ -218,7 +216,7 @@ class Job:
         The order matters: a later executor skips as many reports in the file as there are `progress` events after the
         last `batch` event.
         """
-        self.reports.remove()
+        self.reports.clear()
         with self.changed:
             self.spool.append({"type": "batch", "start": batch.start, "stop": batch.stop})
             self.changed.notify_all()
@@ -228,7 +226,7 @@ class Job:
         """Advance past a step that succeeded; return whether there is a next one. Raises OSError."""
         if (batch := self.step.batch) is not None:
             self._take_reports()
-            self._notify()
+            self.announce()
             # After a batch with missing reports, a next one would leave a gap.
             if self._has_broken or (self.record.completed or 0) < batch.stop:
                 return False
@@ -271,7 +269,7 @@ class Job:
         except OSError:
             self._lacks_output = True
             raise
-        self._notify()
+        self.announce()
 
     def ask(self, number: int, prompt: str) -> None:
         """Ask the user a question of the code, which waits."""
@@ -326,7 +324,7 @@ class Job:
     def save_end(self) -> None:
         """Append the record of a finished job, which saves the next executor a scan of its events."""
         try:
-            append_whole(self.folder / RECORD, b"\n" + dump(asdict(self.record)))
+            append_whole(self.folder / RECORD, b"\n" + dump(dict(vars(self.record))))
         except OSError as error:
             log.warning("job %s: its end could not be recorded: %s", self.id, error)
 
@@ -370,7 +368,8 @@ class Job:
             self.spool.restore()
             self.save()
 
-    def _notify(self) -> None:
+    def announce(self) -> None:
+        """Wake those who wait for events."""
         with self.changed:
             self.changed.notify_all()
 
@@ -379,4 +378,6 @@ class Job:
 
     def save(self) -> None:
         """Write the request and the current record. Raises OSError."""
-        write_atomically(self.folder / RECORD, dump({"request": asdict(self.request), "record": asdict(self.record)}))
+        write_atomically(
+            self.folder / RECORD, dump({"request": dict(vars(self.request)), "record": dict(vars(self.record))})
+        )

@@ -7,8 +7,6 @@ import builtins
 import warnings
 from collections.abc import Iterable
 
-from IPython.core.inputtransformer2 import TransformerManager
-
 from ..wire.job import CellNames
 
 # Beyond these, names cannot be known from the text.
@@ -25,6 +23,9 @@ def cell_names(source: str) -> CellNames:
     as `exec`, the text does not tell: the cell is `opaque`.
     """
     try:
+        # Imported only now: it takes an eighth of the executor's start.
+        from IPython.core.inputtransformer2 import TransformerManager
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", SyntaxWarning)
             text = TransformerManager().transform_cell(source)  # type: ignore[no-untyped-call]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +26,14 @@ class Reports:
         self._offset = 0
         self._file: BufferedReader | None = None
 
+    def clear(self) -> None:
+        """Empty the last batch's file, if there is one; its reports are stored elsewhere. Raises OSError."""
+        self.close()  # it has read ahead
+        with suppress(FileNotFoundError):
+            os.truncate(self.path, 0)
+
     def create(self) -> None:
-        """Create a batch's file, which the kernel appends to. Raises OSError."""
+        """Create a batch's file, which the kernel appends to, or use the cleared one. Raises OSError."""
         self.path.touch()
         self.taken = self._to_pass = self._offset = 0
         # Kept open: code that deletes the file loses no report.

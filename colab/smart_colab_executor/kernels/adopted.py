@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from jupyter_client.asynchronous.client import AsyncKernelClient
+from jupyter_client.blocking.client import BlockingKernelClient
 
-from ..in_kernel.guest import USERNAME
-from ..in_kernel.requests import MESSAGE_TYPE
+from ..in_kernel.messages import MESSAGE_TYPE, USERNAME
 from ..machine import probe
 from .bootstrap import guest_bootstrap
-from .channels import ALIVE_POLL_INTERVAL_SEC, KernelChannels
+from .channels import ALIVE_POLL_INTERVAL_SEC, UNBOUNDED, KernelChannels
 from .executions import Execution, KernelDied, KernelNotStarted, KernelSilent, Message
 from .loop_thread import in_background
 
@@ -34,8 +33,6 @@ RESTART_PATIENCE_SEC = 5.0
 RESTART_POLL_INTERVAL_SEC = 0.25
 # The names of sessions in such kernels: with the id that a Jupyter server gives its kernel.
 SESSION_NAME = re.compile(r"kernel-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
-# The kernel drops what a slow reader does not take, so the queue is unbounded and emptied to disk.
-UNBOUNDED = 0
 IS_GONE = (
     "there is no running Jupyter kernel {} on this machine: open its notebook in Jupyter, or start the kernel there"
 )
@@ -59,6 +56,7 @@ class AdoptedKernel(KernelChannels):
     is_adopted = True
 
     def __init__(self, kernel_id: str, folders: Sequence[Path]) -> None:
+        # The kernel drops what a slow reader does not take, so the queue is unbounded and emptied to disk.
         super().__init__(UNBOUNDED)
         self._kernel_id = kernel_id
         self._folders = folders
@@ -146,7 +144,7 @@ class AdoptedKernel(KernelChannels):
             raise KernelNotStarted(IS_GONE.format(self._kernel_id))
         self.pid = self._process.pid
         self._tasks.append(asyncio.create_task(self._watch()))
-        client = AsyncKernelClient(context=self._context, connection_file=str(file))
+        client = BlockingKernelClient(context=self._context, connection_file=str(file))
         client.load_connection_file()
         client.session.username = f"{USERNAME}{os.getpid()}"
         # Its shell may be busy for hours.

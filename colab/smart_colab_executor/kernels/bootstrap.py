@@ -19,6 +19,7 @@ KERNEL_SIDE = (
     "jsonline",
     "journal",
     "message_ids",
+    "messages",
     "loops",
     "origins",
     "pools",
@@ -55,6 +56,7 @@ KERNEL_SIDE = (
 
 GUEST_SIDE = (
     "jsonline",
+    "messages",
     "loops",
     "tracebacks",
     "plain_values",
@@ -71,15 +73,24 @@ GUEST_SIDE = (
 MIN_PYTHON = (3, 11)
 
 
+# Installs the package where it is loaded.
+INSTALL = 'sys.modules["_smart_colab"].install(shell)'
+
+
 @cache
-def bootstrap() -> str:
-    """Return an expression that creates the package `_smart_colab` in a kernel from its compiled files.
+def loading() -> str:
+    """Return a script that creates the package `_smart_colab` in a kernel from its compiled files.
 
     Kernels of our own run on this very Python, so its cache of compiled files serves them too.
     """
     modules = {name: _renamed(_compiled(file), f"<{name}>") for name, file in _files(KERNEL_SIDE).items()}
     packed = _packed(marshal.dumps(modules))
-    return _expression(f"marshal.loads(zlib.decompress(base64.b64decode({packed!r})))")
+    return _script(f"marshal.loads(zlib.decompress(base64.b64decode({packed!r})))")
+
+
+def bootstrap(*, is_loaded: bool) -> str:
+    """Return an expression that installs the package in a kernel, and loads it first if it is not loaded yet."""
+    return _expression("import sys" if is_loaded else loading())
 
 
 @cache
@@ -87,7 +98,7 @@ def guest_bootstrap() -> str:
     """Return the same for a kernel on another Python."""
     packed = _packed(json.dumps({name: file.read_text("utf-8") for name, file in _files(GUEST_SIDE).items()}).encode())
     texts = f"json.loads(zlib.decompress(base64.b64decode({packed!r})))"
-    return _expression(f"{{name: compile(text, f'<{{name}}>', 'exec') for name, text in {texts}.items()}}")
+    return _expression(_script(f"{{name: compile(text, f'<{{name}}>', 'exec') for name, text in {texts}.items()}}"))
 
 
 def _files(modules: tuple[str, ...]) -> dict[str, Path]:
@@ -114,9 +125,9 @@ def _packed(data: bytes) -> str:
     return base64.b64encode(zlib.compress(data, level=1)).decode()
 
 
-def _expression(modules: str) -> str:
-    """Return the expression, given one of the code objects by name."""
-    script = f"""
+def _script(modules: str) -> str:
+    """Return the script that loads the package, given an expression for its code objects by name."""
+    return f"""
 import base64, json, marshal, sys, types, zlib
 if sys.version_info < {MIN_PYTHON}:
     raise RuntimeError("it runs Python %d.%d, and {MIN_PYTHON[0]}.{MIN_PYTHON[1]} is needed" % sys.version_info[:2])
@@ -128,6 +139,9 @@ for name, code in {modules}.items():
     if module is not package:
         setattr(package, name.rpartition(".")[2], module)
     exec(code, module.__dict__)
-package.install(shell)
 """
+
+
+def _expression(script: str) -> str:
+    script = f"{script}\n{INSTALL}\n"
     return f"exec({script!r}, {{'shell': get_ipython()}})"

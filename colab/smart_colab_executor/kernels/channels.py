@@ -13,15 +13,15 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, ClassVar
 
-import zmq.asyncio
-from jupyter_client.asynchronous.client import AsyncKernelClient
+import zmq
+from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.session import Session
 
 from ..in_kernel.message_ids import job_of
-from ..in_kernel.requests import MESSAGE_TYPE
+from ..in_kernel.messages import MESSAGE_TYPE
 from ..machine import probe
 from .executions import Execution, KernelDied, KernelSilent, Message
-from .loop_thread import in_background
+from .ports import Port
 from .widgets import Widgets
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,10 @@ log = logging.getLogger(__name__)
 ALIVE_POLL_INTERVAL_SEC = 0.25
 # execute_reply and idle arrive on two sockets; how long to wait for the second one after the last output.
 END_TIMEOUT_SEC = 2.0
-FIRST_MESSAGE_POLL_INTERVAL_SEC = 0.5
+FIRST_MESSAGE_POLL_INTERVAL_SEC = 0.1
+# A kernel listens a moment after it has started.
+RECONNECT_INTERVAL_MS = 5
+UNBOUNDED = 0
 # A child process may outlive its job by many others; an entry is small.
 MAX_ENDED_REMEMBERED = 10_000
 
@@ -51,9 +54,12 @@ class KernelChannels:
         # How the process ended by itself, as `kernel_exit` of the API.
         self.exit: dict[str, Any] | None = None
         self.widgets = Widgets()
-        self._context = zmq.asyncio.Context()
+        self._context = zmq.Context()
         self._context.rcvhwm = receive_queue_messages
-        self._client: AsyncKernelClient | None = None
+        self._context.sndhwm = UNBOUNDED
+        self._context.reconnect_ivl = RECONNECT_INTERVAL_MS
+        self._session: Session | None = None
+        self._ports: dict[str, Port] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._executions: dict[str, Execution] = {}
         # The last one of each job, whose threads and child processes may still print.
@@ -155,17 +161,18 @@ class KernelChannels:
             raise KernelSilent(content.get("error"))
         return content["value"]
 
-    async def _connect(self, client: AsyncKernelClient, channel: str) -> None:
+    async def _connect(self, client: BlockingKernelClient, channel: str) -> None:
         """Open the channels, and wait until messages are received; the first requests go to `channel`."""
-        client.start_channels(stdin=False, hb=False)
-        self._client = client
-        for opened, handle in (
-            (client.shell_channel, self._on_reply),
-            (client.control_channel, self._on_reply),
-            (client.iopub_channel, self._on_iopub),
+        session = self._session = client.session
+        identity = session.bsession
+        for name, opened, handle in (
+            ("shell", client.connect_shell(identity), self._on_reply),
+            ("control", client.connect_control(identity), self._on_reply),
+            ("stdin", client.connect_stdin(identity), self._on_reply),
+            ("iopub", client.connect_iopub(), self._on_iopub),
         ):
-            self._tasks.append(asyncio.create_task(_pump(opened.socket, client.session, handle)))
-        # A subscription takes a moment; until a status is received, output would be missed.
+            self._ports[name] = Port(opened, session, handle)
+        # A subscription takes a moment; until a message is received, output would be missed.
         while not self._heard.is_set():
             self._post(channel, "kernel_info_request", {})
             with suppress(TimeoutError):
@@ -181,8 +188,8 @@ class KernelChannels:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._client is not None:
-            self._client.stop_channels()
+        for port in self._ports.values():
+            port.close()
 
     def _execute(
         self, code: str, on_output: Callable[[str, Message], None], message_id: str | None = None, **options: Any
@@ -201,19 +208,14 @@ class KernelChannels:
         """Report printed output that was never received, where there is a journal of it; the process has ended."""
 
     def _post(self, channel: str, kind: str, content: Message, message_id: str | None = None) -> str:
-        """Send a message, under a new id if none is given; return the id.
-
-        Not by the client's own methods: they bypass the asyncio socket, which then misses the reply.
-        """
-        if self._client is None:
+        """Send a message, under a new id if none is given; return the id."""
+        session = self._session
+        if session is None:
             raise KernelDied("it has not started")
-        session = self._client.session
         header = session.msg_header(kind)
         header["msg_id"] = message_id or header["msg_id"]
         message = session.msg(kind, content, header=header)
-        sent = getattr(self._client, f"{channel}_channel").socket.send_multipart(session.serialize(message))
-        if not sent.done():
-            in_background(sent)
+        self._ports[channel].send(session.serialize(message))
         return str(message["header"]["msg_id"])
 
     def _on_reply(self, message: Message) -> None:
@@ -225,8 +227,7 @@ class KernelChannels:
             execution.reply.set_result(message["content"])
 
     def _on_iopub(self, message: Message) -> None:
-        if message["msg_type"] == "status":
-            self._heard.set()
+        self._heard.set()
         self._pass_on(message["msg_type"], message["content"], message["parent_header"].get("msg_id"))
 
     def _execution(self, message_id: str | None) -> Execution | None:
@@ -250,13 +251,3 @@ class KernelChannels:
             if execution.counts:
                 self.execution_count = content["execution_count"]
         execution.on_output(kind, content)
-
-
-async def _pump(socket: zmq.asyncio.Socket, session: Session, handle: Callable[[Message], None]) -> None:
-    while True:
-        frames = await socket.recv_multipart()
-        try:
-            _, parts = session.feed_identities(frames)
-            handle(session.deserialize(parts))
-        except Exception:  # one bad message must not end the pump
-            log.exception("a kernel's message could not be handled")

@@ -7,24 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
-import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ..in_kernel.inputs import MAY_ASK
-from ..in_kernel.kernel_output import COMPLETE, LEAVING_TYPE, POSITION
-from ..in_kernel.leaving import EXIT_TYPE
-from ..in_kernel.requests import MESSAGE_TYPE
+from ..in_kernel.messages import COMPLETE, EXIT_TYPE, LEAVING_TYPE, MAY_ASK, MESSAGE_TYPE, POSITION
 from ..machine import probe
 from . import connections
 from .bootstrap import bootstrap
 from .channels import ALIVE_POLL_INTERVAL_SEC, KernelChannels
 from .executions import Execution, KernelNotStarted, Message
+from .fork_server import ForkServer
 from .leftovers import KernelNotes
 from .memory_watch import MemoryWatch
+from .processes import new_process
 from .remains import Remains
 from .workspace import NoWorkspace, Workspace
 
@@ -34,7 +31,6 @@ START_TIMEOUT_SEC = 90.0
 # The kernel never drops output (see kernel_output), so a short queue slows it down; an unbounded one would fill our
 # memory.
 RECEIVE_QUEUE_MESSAGES = 100
-SECRET_VARIABLES = ("SMART_COLAB_TOKEN",)
 # From `google.colab`, for the page of the notebook (userdata, auth, drive.mount …).
 COLAB_REQUEST_TYPE = "colab_request"
 NO_PAGE = (
@@ -48,7 +44,14 @@ class Kernel(KernelChannels):
 
     is_adopted = False
 
-    def __init__(self, workspace: Workspace, notes: KernelNotes, folder: str | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace,
+        notes: KernelNotes,
+        folder: str | None = None,
+        fork_server: ForkServer | None = None,
+    ) -> None:
+        """Prepare to start it in `folder`, or else in the workspace."""
         super().__init__(RECEIVE_QUEUE_MESSAGES)
         self._workspace = workspace
         self._folder = folder
@@ -56,7 +59,7 @@ class Kernel(KernelChannels):
         self._memory = MemoryWatch()
         self._was_killed = False
         self._sockets = connections.make_folder()
-        self._manager = connections.kernel_manager(self._sockets)
+        self._process = new_process(self._sockets, fork_server)
         self._last_words = Remains(notes.journal(self.id))
 
     async def start(self) -> None:
@@ -67,7 +70,7 @@ class Kernel(KernelChannels):
         try:
             async with asyncio.timeout(START_TIMEOUT_SEC):
                 await self._launch()
-                await self._connect(self._manager.client(context=self._context), "shell")
+                await self._connect(self._process.client(self._context), "shell")
                 await self._prepare()
         except (Exception, asyncio.CancelledError) as error:
             await self.discard()
@@ -99,30 +102,25 @@ class Kernel(KernelChannels):
     async def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the running code."""
         if not self.died.done():
-            await self._manager.interrupt_kernel()
+            await self._process.interrupt()
             self._post("control", MESSAGE_TYPE, {"operation": "ensure_interrupt"})
 
     async def _discard(self) -> None:
         """Kill the process and its children, and close the channels."""
         self._was_killed = True
         with suppress(OSError, RuntimeError):
-            if self._manager.provisioner is not None:  # a process was started
-                await self._manager.shutdown_kernel(now=True)
+            await self._process.kill()
             self._notes.remove(self.id)
         self._note_death()
         await self._close_channels()
         self._report_last_words()
         self._last_words.remove()
         self._context.destroy(linger=0)
-        self._manager.context.destroy(linger=0)
         if self._sockets is not None:
             connections.remove_folder(self._sockets)
 
     async def _launch(self) -> None:
         self._workspace.ensure_exists()
-        environment = {name: value for name, value in os.environ.items() if name not in SECRET_VARIABLES}
-        # Figures are output, whatever matplotlib's default on this machine.
-        environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
         # In a thread, so that a slow disk delays no other kernel.
         creating = asyncio.ensure_future(asyncio.to_thread(self._last_words.create))
         try:
@@ -134,17 +132,9 @@ class Kernel(KernelChannels):
             # Also on cancellation: a file that does not exist yet cannot be removed.
             await asyncio.wait({creating})
         self.record_process(None)
-        # Output on file descriptors is captured in the kernel; our own stdout is reserved for the ready line.
-        await self._manager.start_kernel(
-            cwd=self._workspace.start_in(self._folder),
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **self._last_words.open_channel(),
-        )
-        self._tasks.append(asyncio.create_task(self._watch()))
-        process: Any = self._manager.provisioner
+        process = self._process
+        await process.start(self._workspace.start_in(self._folder), self._last_words.open_channel())
+        self._tasks.append(asyncio.create_task(self._watch(process.ended)))
         self.pid = process.pid
         self.record_process(process.pid)
 
@@ -163,21 +153,21 @@ class Kernel(KernelChannels):
     async def _prepare(self) -> None:
         """Install kernel_side, without a trace in the namespace or the history."""
         # Not as a cell, whose text ipykernel hashes in Python: that takes longer than running it.
-        ours = {"bootstrap": bootstrap()}
+        ours = {"bootstrap": bootstrap(is_loaded=self._process.is_loaded)}
         reply = await self.finish(self._execute("", lambda _kind, _content: None, silent=True, user_expressions=ours))
         result = (reply or {}).get("user_expressions", {}).get("bootstrap", {})
         if result.get("status") != "ok":
             raise RuntimeError(f"preparing the kernel failed: {result.get('evalue')}")
-        handed = {"journal": str(self._last_words.path), "handle": self._last_words.handle}
+        handed = {"journal": str(self._last_words.path), "handle": self._process.handle}
         await self.request("guard_output", channel="shell", patience=START_TIMEOUT_SEC, **handed)
 
-    async def _watch(self) -> None:
-        process: Any = self._manager.provisioner
-        while (code := await process.poll()) is None:
+    async def _watch(self, ended: asyncio.Future[int | None]) -> None:
+        while not ended.done():
             if self._executions:
                 self._memory.measure()
-            await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # a process has no event to wait for
-        if not self._was_killed:
+            await asyncio.wait((ended,), timeout=ALIVE_POLL_INTERVAL_SEC)
+        code = ended.result()
+        if code is not None and not self._was_killed:
             killer = _signal_name(-code) if code < 0 else None
             self.exit = {
                 "signal": killer,
@@ -202,9 +192,8 @@ class Kernel(KernelChannels):
 
     def _on_iopub(self, message: Message) -> None:
         kind, content = message["msg_type"], message["content"]
-        if kind == "status":
-            self._heard.set()
-        elif kind == LEAVING_TYPE:
+        self._heard.set()
+        if kind == LEAVING_TYPE:
             self._post("control", MESSAGE_TYPE, {"operation": "acknowledge_leaving"})
         elif kind == EXIT_TYPE:
             self._note_exit(is_final=content["final"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from ..machine import cgroups, probe
 
 # With less memory free, a process can use up the rest between two measurements.
 NEARLY_FULL_PCT = 90.0
+# Quick jobs in a row share a count.
+COUNT_INTERVAL_SEC = 0.5
 
 
 class MemoryWatch:
@@ -16,11 +20,13 @@ class MemoryWatch:
 
     def __init__(self) -> None:
         self._kills = 0
+        self._counted = -math.inf
         self._fullest_pct = 0.0
 
     def start(self, memory: probe.Memory) -> None:
         """Start a new watch from the given memory."""
-        self._kills = oom_kills()
+        if time.monotonic() - self._counted > COUNT_INTERVAL_SEC:
+            self._kills, self._counted = oom_kills(), time.monotonic()
         self._fullest_pct = memory.used_pct
 
     def measure(self) -> None:

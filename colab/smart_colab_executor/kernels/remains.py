@@ -12,7 +12,7 @@ import socket
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..in_kernel.journal import LastWords
 
@@ -35,19 +35,14 @@ class Remains(LastWords):
         self._ours: socket.socket | None = None
         self._theirs: socket.socket | None = None
 
-    def open_channel(self) -> dict[str, Any]:
-        """Return the options for starting a process that can hand its pipes over. Raises OSError."""
+    def open_channel(self) -> int | None:
+        """Return the descriptor through which a process can hand its pipes over, if any. Raises OSError."""
         if sys.platform == "win32":
-            return {}
+            return None
         self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._ours.setblocking(False)
         asyncio.get_running_loop().add_reader(self._ours, self._receive)
-        return {"pass_fds": (self._theirs.fileno(),)}
-
-    @property
-    def handle(self) -> int | None:
-        """The number that the channel has in the kernel."""
-        return None if self._theirs is None else self._theirs.fileno()
+        return self._theirs.fileno()
 
     def take_unreceived(self) -> Iterator[tuple[str, str]]:
         """Yield keys and texts not yet received, which now count as received. For an ended kernel. Raises OSError."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import lru_cache
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import NamedTuple
 
 MEMBERSHIP = Path("/proc/self/cgroup")
 MOUNT = Path("/sys/fs/cgroup")
+# Such files come whole in one read.
+MAX_BYTES = 65_536
 
 
 class MemoryGroup(NamedTuple):
@@ -47,7 +50,10 @@ def statistic(file: Path, name: str) -> int | None:
 def read(file: Path) -> bytes | None:
     """Read a small file without the cost of a buffer; return None if it cannot be read."""
     try:
-        with file.open("rb", buffering=0) as opened:
-            return opened.readall()
+        descriptor = os.open(file, os.O_RDONLY)
+        try:
+            return os.read(descriptor, MAX_BYTES)
+        finally:
+            os.close(descriptor)
     except OSError:
         return None

@@ -7,6 +7,7 @@ import platform
 import re
 import shutil
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ accelerate cupy-cuda12x dask datasets diffusers jax keras lightgbm lightning mat
 peft polars pyarrow scikit-learn scipy tensorflow torch transformers vllm xgboost
 """.split()  # noqa: SIM905 - a word a line would fill the page
 
+# The last measurement of the memory, and its time.
+_latest: tuple[float, Memory] | None = None
+
 # What may follow a name in a requirement: extras, versions, markers.
 _REQUIREMENT = re.compile(r"[\s\[<>=!~;@]")
 
@@ -44,9 +48,15 @@ class Memory:
     used_pct: float
 
 
-def memory() -> Memory:
-    """Measure the memory. Fast enough to run before and after every job."""
-    return _memory(cgroups.MEMBERSHIP, cgroups.MOUNT)
+def memory(max_age_sec: float = 0.0) -> Memory:
+    """Measure the memory, or return the last measurement if it is young enough.
+
+    Fast enough to run before and after every job.
+    """
+    global _latest
+    if _latest is None or time.monotonic() - _latest[0] > max_age_sec:
+        _latest = time.monotonic(), _memory(cgroups.MEMBERSHIP, cgroups.MOUNT)
+    return _latest[1]
 
 
 def current_folder(pid: int) -> Path | None:
@@ -60,9 +70,14 @@ def current_folder(pid: int) -> Path | None:
 def own_memory_mb(pid: int) -> float | None:
     """Measure the resident memory of a process alone; None where it is gone. Fast enough for before and after a job."""
     try:
-        return round(psutil.Process(pid).memory_info().rss / 1024**2, 1) or None  # a zombie has none
+        return round(_process(pid).memory_info().rss / 1024**2, 1) or None  # a zombie has none
     except psutil.Error:
         return None
+
+
+@lru_cache(256)  # making the object takes longer than measuring
+def _process(pid: int) -> psutil.Process:
+    return psutil.Process(pid)
 
 
 def resident_mb(pids: Iterable[int]) -> dict[int, float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from typing import Any
 
-from ..in_kernel.leaving import CellExited
+from ..in_kernel.messages import CellExited
 from ..jobs.job import Ending
 
 # ipykernel's `ename` for code that raised no exception.

@@ -15,6 +15,7 @@ from ..jobs.request import DEFAULT_SESSION
 from ..kernels.adopted import AdoptedKernel, connection_file, kernel_of
 from ..kernels.channels import KernelChannels
 from ..kernels.executions import KernelNotStarted
+from ..kernels.fork_server import ForkServer
 from ..kernels.kernel import Kernel
 from ..kernels.leftovers import KernelNotes
 from ..kernels.loop_thread import LoopThread, in_background
@@ -30,13 +31,19 @@ class Sessions:
     """All sessions; callable from any thread except the kernels' own."""
 
     def __init__(
-        self, workspace: Workspace, thread: LoopThread, notes: KernelNotes, adopt_from: Sequence[Path] = ()
+        self,
+        workspace: Workspace,
+        thread: LoopThread,
+        notes: KernelNotes,
+        adopt_from: Sequence[Path] = (),
+        fork_server: ForkServer | None = None,
     ) -> None:
         """Prepare; `adopt_from` has the folders with the connection files of Jupyter's kernels."""
         self._workspace = workspace
         self._notes = notes
         self._thread = thread
         self._adopt_from = adopt_from
+        self._fork_server = fork_server
         self._sessions: dict[str, Session] = {}
         self._closed = False
 
@@ -188,7 +195,7 @@ class Sessions:
     def _new_kernel(self, adopted: str | None, folder: str | None) -> KernelChannels:
         if adopted:
             return AdoptedKernel(adopted, self._adopt_from)
-        return Kernel(self._workspace, self._notes, folder)
+        return Kernel(self._workspace, self._notes, folder, self._fork_server)
 
     def _get(self, name: str) -> Session:
         adopted = kernel_of(name)

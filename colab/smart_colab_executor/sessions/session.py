@@ -299,9 +299,11 @@ class Session:
             try:
                 await self._start
             except KernelNotStarted as error:
+                if self._ending is not None:
+                    raise
                 # Another process may have taken one of its ports.
                 log.warning("session %s: no kernel at attempt %d: %s", self.name, attempt, error)
-                if attempt == 2 or self.adopted or self._ending is not None:
+                if attempt == 2 or self.adopted:
                     raise
             else:
                 self._started_at, self._idle_since = now(), time.monotonic()

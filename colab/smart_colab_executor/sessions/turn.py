@@ -9,8 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-from ..in_kernel.inputs import QUESTION_TYPE, WITHDRAWN_TYPE
-from ..in_kernel.loop_runner import REPORTED_TYPE, ExitCalled
+from ..in_kernel.messages import QUESTION_TYPE, REPORTED_TYPE, WITHDRAWN_TYPE, ExitCalled
 from ..jobs import outputs
 from ..jobs.job import Ending, Job
 from ..kernels.channels import KernelChannels
@@ -34,6 +33,11 @@ from .widget_show import WidgetShow
 log = logging.getLogger(__name__)
 
 INTERRUPT_GRACE_SEC = 5.0
+# What was measured after one quick job is what there is before the next.
+RECENT_SEC = 0.05
+# Only a job's first step is compared with its end.
+STEPS_RECENT_SEC = 0.5
+ANNOUNCE_DELAY_SEC = 0.01
 STILL_RUNS = "the code ignores the interrupt and still runs in the notebook's kernel: to end it, restart it in Jupyter"
 STUCK = {"ename": "TimeoutError", "evalue": STILL_RUNS, "traceback": [f"TimeoutError: {STILL_RUNS}"]}
 
@@ -123,7 +127,7 @@ class Turn:
     async def _run_step(self) -> Ending:
         """Start the step and wait for its end. Raises OSError, KernelDied, KernelLeft."""
         kernel, job = self._kernel, self.job
-        memory = probe.memory()
+        memory = probe.memory(STEPS_RECENT_SEC if job.has_begun else RECENT_SEC)
         # In an adopted kernel it begins after the notebook's cells before it; but a loop's file is needed then.
         if not kernel.is_adopted or job.step.batch is not None:
             self._begin(memory)
@@ -144,6 +148,8 @@ class Turn:
         kernel = self._kernel
         self.job.begin_step(kernel.id, kernel.execution_count + 1, memory, kernel.memory_mb)
         self._is_recorded = True
+        # A quick job has ended by then, and wakes those who wait for it once.
+        asyncio.get_running_loop().call_later(ANNOUNCE_DELAY_SEC, self.job.announce)
         self._on_begin()
 
     async def _follow(self, execution: Execution) -> Ending:

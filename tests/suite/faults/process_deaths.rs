@@ -7,7 +7,7 @@ use smart_colab::mcp::client::Client;
 use tokio::process::Command;
 
 use super::{BUDGET, MARGIN, MARK, Rig, call, failed, finish, run, succeeded, until_read, warm};
-use crate::support::executor::Executor;
+use crate::support::executor::{EXECUTOR_PID, Executor};
 use crate::support::python::python;
 
 /// Prints, then keeps running.
@@ -214,14 +214,16 @@ async fn a_call_outlives_a_local_executor_that_is_killed() {
         .env("SMART_COLAB_CALL_BUDGET_SEC", "60");
     let bridge = Client::start(command).await.unwrap();
     succeeded(&finish(&bridge, run(&bridge, "None").await).await);
-    let code = "
-import os, signal, time
+    let code = format!(
+        "
+import os, psutil, signal, time
 print('printed', flush=True)
 time.sleep(1)
-os.kill(os.getppid(), signal.SIGKILL)
+os.kill({EXECUTOR_PID}, signal.SIGKILL)
 time.sleep(600)
-";
-    let answer = finish(&bridge, run(&bridge, code).await).await;
+"
+    );
+    let answer = finish(&bridge, run(&bridge, &code).await).await;
     failed(&answer, "kernel_died");
     assert_eq!(answer.facts["state"], "lost", "{answer:?}");
     assert_eq!(answer.text, "printed\n");

@@ -1,0 +1,69 @@
+"""Kernels that are forked from one process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from harness import Executor
+
+Start = Callable[..., Executor]
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are started there")
+
+# What would differ if a kernel were not like a new process of its own.
+SHOW = """
+import json, os, random, signal, sys, threading, uuid
+print(json.dumps({
+    "own": [os.getpid(), os.getsid(0), random.random(), str(uuid.uuid4())],
+    "parent": os.getppid(),
+    "argv": sys.argv,
+    "path": [entry for entry in sys.path if entry in ("", os.getcwd())],
+    "folder": os.getcwd(),
+    "backend": os.environ["MPLBACKEND"],
+    "secret": os.environ.get("SMART_COLAB_TOKEN"),
+    "signals": [signal.getsignal(one) is default for one, default in (
+        (signal.SIGINT, signal.default_int_handler), (signal.SIGCHLD, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)
+    )],
+    "wakes": signal.set_wakeup_fd(-1),
+    "input": os.readlink("/proc/self/fd/0"),
+    "modules": [name for name in sys.modules if "smart_colab_executor" in name or "fork_server" in name],
+    "main": vars(sys.modules["__main__"]).get("__file__"),
+}))
+"""
+
+
+def test_forked_kernels_are_like_started_ones_and_outlive_their_server_s_death(start: Start, tmp_path: Path) -> None:
+    executor = start()
+    first, second = (json.loads(executor.run(SHOW, session=name).stdout) for name in ("main", "other"))
+    assert all(one != other for one, other in zip(first.pop("own"), second.pop("own"), strict=True))
+    assert first == second
+    server = psutil.Process(first.pop("parent"))
+    assert server.ppid() == executor.process.pid
+    assert first == {
+        "argv": ["cell"],
+        "path": ["", str(tmp_path)],
+        "folder": str(tmp_path),
+        "backend": "module://matplotlib_inline.backend_inline",
+        "secret": None,
+        "signals": [True, True, True],
+        "wakes": -1,
+        "input": "/dev/null",
+        "modules": [],
+        "main": None,
+    }
+    job_id = executor.submit("print('on', flush=True)\nimport time\ntime.sleep(600)")
+    executor.wait_for_output(job_id, "on")
+
+    server.kill()
+
+    job = executor.follow(job_id)
+    assert (job.state, job.reason, job.stdout) == ("failed", "kernel_died", "on\n")
+    after = json.loads(executor.run(SHOW).stdout)
+    assert after["parent"] == executor.process.pid
+    alike = ("argv", "path", "folder", "backend", "secret", "signals", "wakes", "input", "modules", "main")
+    assert {name: after[name] for name in alike} == {name: first[name] for name in alike}
