@@ -67,3 +67,13 @@ def test_forked_kernels_are_like_started_ones_and_outlive_their_server_s_death(s
     assert after["parent"] == executor.process.pid
     alike = ("argv", "path", "folder", "backend", "secret", "signals", "wakes", "input", "modules", "main")
     assert {name: after[name] for name in alike} == {name: first[name] for name in alike}
+
+
+def test_a_kernel_that_starts_after_an_installation_imports_the_new_packages(start: Start, tmp_path: Path) -> None:
+    executor = start(env={"PYTHONUSERBASE": str(tmp_path / "user")})
+    parent = "import os, site; print(os.getppid())"
+    forked = int(executor.run(parent).stdout)
+    assert forked != executor.process.pid
+    executor.run("os.makedirs(site.getusersitepackages() + '/installed')")
+    assert int(executor.run(parent, session="other").stdout) == executor.process.pid
+    assert int(executor.run(parent).stdout) == forked

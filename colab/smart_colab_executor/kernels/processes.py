@@ -51,7 +51,7 @@ class KernelProcess:
 
 def new_process(sockets: Path | None, fork_server: ForkServer | None) -> KernelProcess:
     """Prepare a kernel's process, with its sockets in a folder or, for None, on TCP."""
-    if sockets is None or fork_server is None or fork_server.has_ended:
+    if sockets is None or fork_server is None or not fork_server.is_usable:
         return _Started(sockets)
     return _Forked(sockets, fork_server)
 
