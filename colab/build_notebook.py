@@ -54,6 +54,9 @@ your [ngrok domain](https://dashboard.ngrok.com/domains) as the Secret `NGROK_DO
 stays the same too, and with a long random text as the Secret `SMART_COLAB_TOKEN` the token does even on a new
 machine: then the bridge's settings stay valid. A Cloudflare address is new at every start.
 
+**Sessions that outlive this machine.** With the form's `drive_folder`, Colab asks you for access to your Google Drive,
+and what the chat saves of a session's variables is kept in that folder of it.
+
 **On Kaggle** this notebook works as it is: import it (*File > Import Notebook*), switch on *Internet* in the session
 options, add the Secrets under *Add-ons > Secrets*, and run both cells in a session of the editor. Code runs in
 `/kaggle`: datasets are in `input`, and what it writes to `working` Kaggle keeps as the notebook's output. Kaggle's
@@ -84,6 +87,8 @@ tunnel = "ngrok"  #@param ["ngrok", "cloudflare", "none"]
 ngrok_domain = ""  #@param {type:"string"}
 #@markdown The only addresses and networks to serve, such as `203.0.113.7, 198.51.100.0/24`; empty means all:
 allowed_ips = ""  #@param {type:"string"}
+#@markdown A folder in your Google Drive for saved sessions, such as `smart-colab`; if empty, no Drive is mounted:
+drive_folder = ""  #@param {type:"string"}
 """
 
 START = """\
@@ -111,7 +116,8 @@ def unpacked(package, folder):
 content = next((folder for folder in ("/kaggle", "/content") if Path(folder).is_dir()), ".")
 root = Path(os.environ.get("SMART_COLAB_NOTEBOOK_ROOT", content)).absolute()
 PACKAGE = "<package>"
-unpacked(PACKAGE, root / ".smart_colab" / "package").start(tunnel, ngrok_domain, root, allowed_ips, server)
+start = unpacked(PACKAGE, root / ".smart_colab" / "package").start
+start(tunnel, ngrok_domain, root, allowed_ips, server, drive_folder)
 """
 
 

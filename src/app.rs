@@ -59,11 +59,12 @@ pub async fn stop(connection: &Connection) {
 #[must_use]
 pub fn compose(settings: &Settings) -> Floors {
     let connection = Arc::new(Connection::new(settings));
-    let jobs = Arc::new(Jobs::new(
+    let jobs = Jobs::new(
         connection.clone(),
         settings.save_dir.clone(),
         settings.data_dir.join("jobs"),
-    ));
+    );
+    let jobs = Arc::new(jobs.requiring(settings.requirements.clone()));
     let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
     let cells_dir = settings.data_dir.join("cells");
     let browser = Arc::new(Browser::new(settings.tab_port));

@@ -254,6 +254,16 @@ def test_a_loop_takes_no_cell_of_the_notebook_as_its_body(adopter: Executor, not
     assert done.of("progress")[1]["error"]["ename"] == "ZeroDivisionError"
 
 
+def test_a_notebooks_variables_are_saved_and_loaded(adopter: Executor, notebook: Notebook) -> None:
+    notebook.run("scale = 2\ndef double(x): return scale * x")
+    call = f"__import__('_smart_colab').{{}}_variables({str(adopter.root)!r}, 'theirs.zip', ['double'])"
+    saved = adopter.run(call.format("save"), session=notebook.session)
+    assert "1 variable saved" in saved.stdout, saved
+    notebook.run("del double")
+    assert adopter.run(call.format("load"), session=notebook.session).state == "succeeded"
+    assert notebook.run("print(double(4))")["shown"] == "8\n"
+
+
 def test_what_only_the_owner_may_do_is_refused(adopter: Executor, notebook: Notebook) -> None:
     notebook.run("kept, large = 1, bytes(2_000_000)")
     refused = adopter.call("POST", f"/sessions/{notebook.session}/restart")

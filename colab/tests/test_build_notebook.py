@@ -84,7 +84,7 @@ def test_the_start_cell_unpacks_and_starts_its_package(tmp_path: Path) -> None:
     script = "\n".join(["import smart_colab_executor.core.errors", cells[1].source, cells[2].source, cells[2].source])
     environment = os.environ | {"SMART_COLAB_NOTEBOOK_ROOT": str(root), "PYTHONPATH": str(built.HERE)}
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True, env=environment)
-    assert done.stdout.splitlines() == [f"started ngrok  {root}  executor"] * 2
+    assert done.stdout.splitlines() == [f"started ngrok  {root}  executor "] * 2
     assert not (stale / "left_over.py").exists()
 
 

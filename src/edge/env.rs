@@ -23,6 +23,7 @@ pub const DATA_DIR: &str = "SMART_COLAB_DATA_DIR";
 pub const CALL_BUDGET_SEC: &str = "SMART_COLAB_CALL_BUDGET_SEC";
 pub const CONFIRM: &str = "SMART_COLAB_CONFIRM";
 pub const POLICY: &str = "SMART_COLAB_POLICY";
+pub const REQUIREMENTS: &str = "SMART_COLAB_REQUIREMENTS";
 pub const TOOLSETS: &str = "SMART_COLAB_TOOLSETS";
 pub const LOG: &str = "SMART_COLAB_LOG";
 pub const PYTHON: &str = "SMART_COLAB_PYTHON";
@@ -65,7 +66,7 @@ pub struct Setting {
 }
 
 /// All settings, in the order of the documentation.
-pub const SETTINGS: [Setting; 17] = [
+pub const SETTINGS: [Setting; 18] = [
     Setting {
         name: COLAB_URL,
         default: "the address that `connect` saved",
@@ -130,6 +131,11 @@ pub const SETTINGS: [Setting; 17] = [
         name: TOOLSETS,
         default: "all",
         meaning: "the toolsets that the client is offered, separated by commas, or each with a `-` those that it is not (`-machines,-browser`), of `connection`, `pairing`, `code`, `jobs`, `chunked`, `checkpoints`, `notebook`, `cells`, `cell_runs`, `browser`, `machines`, `notebook_runs`, `files`, `reading`, `uploads`, `sessions`, `variables`",
+    },
+    Setting {
+        name: REQUIREMENTS,
+        default: "",
+        meaning: "packages that code needs, separated by spaces (`pandas>=2,<3 scikit-learn`), or the absolute path of a requirements file on this computer: installed once on each machine, by `uv` where it is, else by `pip`, before the first code runs there",
     },
     Setting {
         name: POLICY,

@@ -22,6 +22,7 @@ pub mod paths;
 mod placeholder;
 mod policy;
 pub mod python;
+mod requirements;
 pub mod settings;
 pub mod store;
 pub mod toolsets;

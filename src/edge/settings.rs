@@ -17,7 +17,7 @@ use super::google::Google;
 use super::limits::Limits;
 use super::misspelt::{self, Odd};
 use super::toolsets::Toolsets;
-use super::{call_budget, jupyter, paths, placeholder, policy, python, trace};
+use super::{call_budget, jupyter, paths, placeholder, policy, python, requirements, trace};
 
 /// Tokens with fewer random characters can be guessed; the executor makes longer ones.
 const MIN_TOKEN_CHARS: usize = 22;
@@ -41,6 +41,8 @@ pub struct Settings {
     pub toolsets: Toolsets,
     /// For risky calls in code, where an executor is started here.
     pub policy: String,
+    /// Packages that code needs, in the form of a requirements file; empty if there are none.
+    pub requirements: String,
     /// Log filter (`smart_colab=debug`).
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.
@@ -146,6 +148,7 @@ impl Settings {
         let confirm = collect_fault(&mut faults, Confirm::read(env)).unwrap_or_default();
         let toolsets = collect_fault(&mut faults, Toolsets::read(env)).unwrap_or_default();
         let policy = collect_fault(&mut faults, policy::read(env)).unwrap_or_default();
+        let requirements = collect_fault(&mut faults, requirements::read(env)).unwrap_or_default();
         let log_filter = collect_fault(&mut faults, trace::setting(env)).flatten();
         let upload_dirs = upload_dirs(env, &mut faults, &mut warnings);
         let search_path = paths::search_path(env);
@@ -167,6 +170,7 @@ impl Settings {
             confirm,
             toolsets,
             policy,
+            requirements,
             log_filter,
             python,
             browser: env.get(env::BROWSER).map(PathBuf::from),

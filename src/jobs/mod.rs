@@ -7,9 +7,9 @@
 //! - [`view`]: the collected output as it is handed to the face; [`summary`]: its facts and hints; [`body`]: its text and pictures in order; `ending`: why a job failed, in words; `body_line`: where;
 //! - [`until`]: waits for a line of the output;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log; [`search`]: lines of it that match;
-//! - [`live`]: the output as it comes, in place of a view;
+//! - [`live`]: the output as it comes, in place of a view; [`saved`]: a session's variables, in a file;
 //! - [`store`]: which jobs were sent where, for later processes; [`overview`]: those and the runtime's own list in one;
-//! - `log`: a job's output as one text;
+//! - `log`: a job's output as one text; `sending`: jobs on their way; `requirements`: packages that are there before;
 //! - `control`: ending jobs and sessions;
 //! - `kernels`: detects sessions whose variables were lost since their last job.
 //!
@@ -30,7 +30,10 @@ mod log;
 pub mod overview;
 mod pending;
 pub mod range;
+mod requirements;
+pub mod saved;
 pub mod search;
+mod sending;
 pub mod shown;
 pub(crate) mod stall;
 pub mod store;
@@ -42,12 +45,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::base::text::Newest;
-use crate::caller::{Caller, Progress};
+use crate::caller::Caller;
 use crate::connection::{Connection, State};
 use crate::runtime::{RuntimeError, RuntimeResult};
 use crate::wire::event::Event;
@@ -57,6 +59,7 @@ use collect::Collector;
 use follow::{Ended, Followed, Reader};
 use keep::{Keeper, Kept};
 use kernels::Kernels;
+use requirements::Requirements;
 use store::{Record, Store};
 use until::Until;
 use view::View;
@@ -75,6 +78,7 @@ pub struct Jobs {
     kernels: Kernels,
     /// The newest jobs that the runtime reported; their ids sort by time.
     known: Lock<BTreeSet<JobId>>,
+    requirements: Requirements,
 }
 
 /// How much of a job's output [`Jobs::look`] reads.
@@ -120,6 +124,7 @@ impl Jobs {
             store: Store::new(store_dir),
             kernels: Kernels::default(),
             known: Lock::default(),
+            requirements: Requirements::default(),
         }
     }
 
@@ -235,35 +240,6 @@ impl Jobs {
         let followed = follow::follow(&self.connection, id, after, caller, reader).await;
         self.note_followed(&self.parts, &followed);
         followed
-    }
-
-    /// Records a job in `store` before it is sent, and again once it is known to run.
-    async fn submit(
-        &self,
-        store: &Store,
-        id: JobId,
-        request: &JobRequest,
-        caller: &Caller<'_>,
-        reader: &mut dyn Reader,
-    ) -> RuntimeResult<Followed> {
-        if let Some(place) = self.connection.place() {
-            let boot_id = self.connection.boot_id();
-            store.note(&Record::of_request(id, request, &place, boot_id));
-        }
-        let is_noted = AtomicBool::new(false);
-        let report = |progress: Progress<'_>| {
-            // Once, in case this bridge ends mid-job; a finished job is recorded by the caller.
-            if let Progress::Job { job, .. } = progress
-                && !job.state.is_final()
-                && !is_noted.swap(true, Ordering::Relaxed)
-            {
-                self.note_job(store, job, 0);
-            }
-            (caller.report)(progress);
-        };
-        let caller = &caller.clone().with_report(&report);
-        let submitted = follow::submit(&self.connection, id, request, caller, reader).await;
-        submitted.inspect_err(|_| store.forget(id))
     }
 
     /// Records a followed job, and classifies the error where the runtime does not know it.

@@ -48,7 +48,10 @@ mod refusals;
 mod replies;
 mod reports;
 mod requests;
+#[cfg(unix)]
+mod requirements;
 mod resources;
+mod saved_sessions;
 mod settings;
 mod tidy;
 mod tool_list;

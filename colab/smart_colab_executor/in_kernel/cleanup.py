@@ -12,10 +12,8 @@ from contextlib import suppress
 from typing import Any
 
 from .holdings import Holdings
-from .variables import NOT_THE_USERS, user_variables
+from .variables import LAST_SHOWN, NOT_THE_USERS, user_variables
 
-# The last three shown values; IPython has each of them in the namespace, in its copy of it, and in its display hook.
-LAST_SHOWN = ("_", "__", "___")
 LAST_ERROR = ("last_traceback", "last_value", "last_type", "last_exc")
 
 

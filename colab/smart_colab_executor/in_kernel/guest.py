@@ -17,7 +17,7 @@ import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from . import cleanup, requests
+from . import cleanup, loading, requests, saving
 from .loop_runner import LoopRunner
 from .messages import USERNAME
 from .variables import listing, user_variables
@@ -145,6 +145,19 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "cleanup": clean_up,
     "prepare_loop": prepare_loop,
 }
+
+
+# --- saved sessions ---------------------------------------------------------------------------------------------------
+
+
+def save_variables(root: str, path: str, names: list[str] | None = None) -> None:
+    """Save the session's variables to a file below `root`; a cell calls this. Raises SessionNotSaved."""
+    saving.save(_shell, root, path, names)
+
+
+def load_variables(root: str, path: str, names: list[str] | None = None, *, overwrite: bool = False) -> None:
+    """Load the variables of a file below `root`; a cell calls this. Raises SessionNotLoaded."""
+    loading.load(_shell, root, path, names, overwrite=overwrite)
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import cleanup, figures, origins, packing, pools, questions, requests
+from . import cleanup, figures, loading, origins, packing, pools, questions, requests, saving
 from .current_folder import CurrentFolder
 from .forks import Forks
 from .inputs import Inputs
@@ -119,6 +119,19 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "ensure_interrupt": ensure_interrupt,
     "answer": answer,
 }
+
+
+# --- saved sessions ---------------------------------------------------------------------------------------------------
+
+
+def save_variables(root: str, path: str, names: list[str] | None = None) -> None:
+    """Save the session's variables to a file below `root`; a cell calls this. Raises SessionNotSaved."""
+    saving.save(_shell, root, path, names)
+
+
+def load_variables(root: str, path: str, names: list[str] | None = None, *, overwrite: bool = False) -> None:
+    """Load the variables of a file below `root`; a cell calls this. Raises SessionNotLoaded."""
+    loading.load(_shell, root, path, names, overwrite=overwrite)
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from .facts import Facts
 
 MAX_VARIABLES = 500
-NOT_THE_USERS = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
+# The last three shown values; IPython has each of them in the namespace, in its copy of it, and in its display hook.
+LAST_SHOWN = ("_", "__", "___")
+NOT_THE_USERS = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython", "_exit_code"})
 
 
 def user_variables(shell: Any) -> dict[str, Any]:
@@ -32,6 +34,20 @@ def user_variables(shell: Any) -> dict[str, Any]:
         and not (name in hidden and hidden[name] is value)
         and name not in NOT_THE_USERS
     }
+
+
+def own_names(shell: Any) -> list[str]:
+    """Return the names of all that the user's code has defined or imported, private ones too."""
+    space, hidden = shell.user_ns, shell.user_ns_hidden
+    return [
+        name
+        for name, value in list(space.items())
+        if type(name) is str
+        and not (name.startswith("__") and name.endswith("__"))
+        and not (name in hidden and hidden[name] is value)
+        and name not in NOT_THE_USERS
+        and name not in LAST_SHOWN
+    ]
 
 
 def listing(found: dict[str, Any], pattern: str | None = None) -> dict[str, Any]:

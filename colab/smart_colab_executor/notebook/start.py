@@ -19,6 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from ..core.spoiled import clear_place
+from .drive import keep_saved_sessions
 from .live_log import request
 from .servers import SERVERS, Server
 from .settings import EXECUTOR, Settings, read_settings, secret
@@ -34,10 +35,17 @@ TUNNEL_RETRY_DELAY_SEC = 30.0
 
 
 def start(
-    tunnel: str = "ngrok", domain: str = "", root: Path | str = ".", allowed_ips: str = "", server: str = EXECUTOR
+    tunnel: str = "ngrok",
+    domain: str = "",
+    root: Path | str = ".",
+    allowed_ips: str = "",
+    server: str = EXECUTOR,
+    drive_folder: str = "",
 ) -> None:
     """Serve until the cell is stopped or the server is shut down."""
     settings = read_settings(server, tunnel, domain, Path(root), secret, allowed_ips)
+    if drive_folder.strip():
+        keep_saved_sessions(settings.root, drive_folder.strip())
     needed = SERVERS[settings.server].needed
     install([*needed, NGROK] if settings.tunnel == "ngrok" else needed)
     settings.state.mkdir(parents=True, exist_ok=True)

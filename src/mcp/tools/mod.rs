@@ -15,6 +15,7 @@ mod notebook;
 mod notebook_runs;
 mod pairing;
 mod reading;
+mod saved;
 mod sessions;
 mod uploads;
 mod variables;
@@ -62,7 +63,7 @@ impl Server {
             Toolset::Files => Self::file_tools(),
             Toolset::Reading => Self::reading_tools(),
             Toolset::Uploads => Self::upload_tools(),
-            Toolset::Sessions => Self::session_tools(),
+            Toolset::Sessions => Self::session_tools() + Self::saved_tools(),
             Toolset::Variables => Self::variable_tools(),
         }
     }

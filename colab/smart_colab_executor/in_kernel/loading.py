@@ -1,0 +1,147 @@
+"""Loads variables that were saved, in this or another version of Python and of the packages.
+
+Runs in the kernel, as `_smart_colab.loading`; standard library only. Loading a pickle runs code of whoever saved it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from . import formats, versions
+from .saved_state import CHUNK_BYTES, FORMAT, MANIFEST, Member, SessionNotLoaded, Table, count, place, reason_of
+from .variables import NOT_THE_USERS, own_names
+
+if TYPE_CHECKING:
+    from zipfile import ZipFile
+
+Entry = dict[str, Any]
+
+
+class NotLoaded(Exception):
+    """A variable is not loaded; the message gives the reason and the remedy."""
+
+
+def load(shell: Any, root: str, path: str, names: list[str] | None, *, overwrite: bool) -> None:
+    """Set the variables of a saved session, all or those of these names and what their functions use.
+
+    Prints what became of each. Raises SessionNotLoaded.
+    """
+    from zipfile import BadZipFile, ZipFile
+
+    file = place(root, path, SessionNotLoaded)
+    try:
+        with ZipFile(file) as archive:
+            manifest = json.loads(archive.read(MANIFEST))
+            if manifest["format"] != FORMAT:
+                raise SessionNotLoaded(f"{file} is of another version of smart-colab: update it here")
+            Loading(shell, archive, manifest).run(names, overwrite=overwrite)
+    except FileNotFoundError:
+        raise SessionNotLoaded(f"there is no file {file}: bring it here first, or check the path") from None
+    except (BadZipFile, LookupError, ValueError, TypeError, OSError) as error:
+        raise SessionNotLoaded(f"{file} is not a saved session, or is damaged ({reason_of(error)})") from None
+
+
+class Loading:
+    """Reads the archive."""
+
+    def __init__(self, shell: Any, archive: ZipFile, manifest: dict[str, Any]) -> None:
+        self._shell = shell
+        self._archive = archive
+        self._manifest = manifest
+        self._entries: dict[str, Entry] = {entry["name"]: entry for entry in manifest["variables"]}
+        self._values: dict[str, Any] = {}
+        self._reasons: dict[str, str] = {}
+        self._members: dict[str, Any] = {}
+
+    def run(self, names: list[str] | None, *, overwrite: bool) -> None:
+        """Load these variables. Raises SessionNotLoaded, BadZipFile, OSError."""
+        space, there = self._shell.user_ns, set(own_names(self._shell))
+        if unknown := [name for name in names or () if name not in self._entries]:
+            raise SessionNotLoaded(f"the file has no {', '.join(unknown)}; it has {', '.join(self._entries)}")
+        wanted = self._with_used(list(dict.fromkeys(names)), there) if names is not None else list(self._entries)
+        # Loading a function gives it the session's names, and cloudpickle replaces this one.
+        builtins = space.get("__builtins__")
+        table = Table(wanted, f"loaded, or why not (saved by Python {self._manifest['python']})")
+        done = 0
+        for name in wanted:
+            entry = self._entries[name]
+            if not name.isidentifier() or name in NOT_THE_USERS:
+                text = "not loaded: this name is not the user's"
+            elif name in there and not overwrite:
+                text = "not loaded: the session has one of this name; overwrite replaces it"
+            else:
+                try:
+                    space[name] = self.value(name)
+                    done += 1
+                    text = "loaded"
+                except NotLoaded as error:
+                    text = f"not loaded: {error}"
+            table.row(name, entry["type"], entry["bytes"], text)
+        space["__builtins__"] = builtins
+        print(f"\n{count(done)} loaded, {len(wanted) - done} not", flush=True)
+        if not done and wanted:
+            raise SessionNotLoaded("no variable was loaded: the reasons are above")
+
+    def value(self, name: str) -> Any:
+        """Return a variable's value, read at most once. Raises NotLoaded."""
+        if name in self._reasons:
+            raise NotLoaded(self._reasons[name])
+        if name not in self._values:
+            try:
+                self._values[name] = self._read(self._entries[name])
+            except NotLoaded as error:
+                self._reasons[name] = str(error)
+                raise
+        return self._values[name]
+
+    def _with_used(self, names: list[str], there: set[str]) -> list[str]:
+        """Add what functions use of the session that it does not have."""
+        for name in names:
+            uses = self._entries[name].get("uses", ())
+            names += [one for one in uses if one in self._entries and one not in names and one not in there]
+        return names
+
+    def _read(self, entry: Entry) -> Any:
+        packages = {name: self._manifest["packages"][name] for name in entry.get("packages", ())}
+        if entry.get("compiled") and self._manifest["python"] != versions.PYTHON:
+            raise NotLoaded(
+                f"it has functions that Python {self._manifest['python']} compiled, and this is {versions.PYTHON}: "
+                "run the cells that define them again, then load the rest"
+            )
+        for name, saved in packages.items():
+            if obstacle := versions.obstacle(name, saved, is_imported=bool(entry.get("imported"))):
+                raise NotLoaded(obstacle)
+        for held in entry.get("holds", ()):
+            try:
+                self.value(held)
+            except NotLoaded as error:
+                raise NotLoaded(f"it holds {held}: {error}") from None
+        try:
+            return self._of_format(entry)
+        except Exception as error:  # noqa: BLE001, RUF100 - any library's
+            others = versions.differences(packages)
+            raise NotLoaded(f"{reason_of(error)}{f' (saved with {others})' if others else ''}") from None
+
+    def _of_format(self, entry: Entry) -> Any:
+        kind = entry["format"]
+        if kind == "module":
+            return importlib.import_module(entry["module"])
+        if kind == "same":
+            return self.value(entry["holds"][0])
+        member = entry["member"]
+        if kind in formats.TOGETHER:
+            if member not in self._members:
+                self._members[member] = self._contents(entry)
+            return self._members[member][entry["name"]]
+        return self._contents(entry)
+
+    def _contents(self, entry: Entry) -> Any:
+        """Return what a member holds, once its checksum is right. Raises BadZipFile."""
+        with self._archive.open(entry["member"]) as stream:
+            while stream.read(CHUNK_BYTES):
+                pass
+        member = Member(self._archive, self._archive.getinfo(entry["member"]))
+        return formats.read(entry["format"], entry["type"], io.BufferedReader(member, CHUNK_BYTES), self.value)

@@ -1,0 +1,142 @@
+"""Pickles the session's values one by one: what one holds of another is a reference, and functions use the session.
+
+Runs in the kernel, as `_smart_colab.pickles`; standard library only, and `cloudpickle` where it is installed, without
+which what the session itself defined cannot be saved.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import pickle
+import sys
+from types import BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+from .classes import module_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROTOCOL = 5
+# Equal values of these are one object by chance.
+ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, type(...), range))
+NOT_PACKAGES = frozenset(("", "__main__", "_smart_colab", *sys.stdlib_module_names))
+
+
+class Unsavable(Exception):
+    """A value cannot be saved; the message gives the reason and the remedy."""
+
+
+class Contents:
+    """What was found in the pickle of one variable."""
+
+    def __init__(self) -> None:
+        # Packages that it needs, other variables that it holds, and names that its functions look up in the session.
+        self.packages: set[str] = set()
+        self.holds: set[str] = set()
+        self.uses: set[str] = set()
+        # Whether it has functions as bytecode, which only the same version of Python runs.
+        self.is_compiled = False
+        self._kinds: dict[int, type] = {}
+
+    def note(self, value: object) -> None:
+        """Note the packages of a part. Raises Unsavable."""
+        kind = type(value)
+        if kind is FunctionType or kind is BuiltinFunctionType or issubclass(kind, type):
+            module = module_of(value) if issubclass(kind, type) else getattr(value, "__module__", None)  # type: ignore[arg-type]
+            if module == "__main__" and not has_cloudpickle():
+                raise Unsavable(
+                    "functions and classes of the session need cloudpickle: %pip install cloudpickle, and save again"
+                )
+            self._add(module)
+        elif kind is ModuleType:
+            self._add(getattr(value, "__name__", None))
+        elif id(kind) not in self._kinds:
+            self._kinds[id(kind)] = kind
+            check(value)
+            self._add(module_of(kind))
+
+    def _add(self, module: object) -> None:
+        package = module.partition(".")[0] if isinstance(module, str) else ""
+        # Named tuples and Cython's functions have modules that cannot be imported.
+        if package not in NOT_PACKAGES and getattr(sys.modules.get(package), "__spec__", None) is not None:
+            self.packages.add(package)
+
+
+def check(value: object) -> None:
+    """Raise Unsavable for what `cloudpickle` would save as something else, or with an obscure message."""
+    kind = type(value)
+    if issubclass(kind, (GeneratorType, CoroutineType)):
+        raise Unsavable(f"a {kind.__name__} is unfinished work: save what it gives, as list(it)")
+    is_standard = value is sys.stdout or value is sys.stderr or value is sys.stdin
+    if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)) and not is_standard:
+        raise Unsavable("an open file is a part of this process: save its path, and open it again")
+
+
+def has_cloudpickle() -> bool:
+    """Return whether `cloudpickle` is installed."""
+    try:
+        importlib.import_module("cloudpickle")
+    except ImportError:
+        return False
+    return True
+
+
+def pickler(space: dict[str, Any], known: dict[int, str], contents: Contents) -> Any:
+    """Return a class of picklers that note `contents`; `known` are variables that are saved already, by their ids."""
+    base: Any = importlib.import_module("cloudpickle").Pickler if has_cloudpickle() else pickle.Pickler
+
+    class Pickler(base):  # type: ignore[misc]
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            # cloudpickle's: what functions with these globals get as theirs.
+            self.globals_ref = {id(space): _SessionGlobals(__name__="__main__")}
+
+        def persistent_id(self, value: object) -> str | None:
+            name = known.get(id(value))
+            if name is None:
+                contents.note(value)
+            else:
+                contents.holds.add(name)
+            return name
+
+        def reducer_override(self, value: Any) -> Any:
+            reduced = super().reducer_override(value) if base is not pickle.Pickler else NotImplemented
+            if reduced is not NotImplemented and isinstance(value, (FunctionType, type)):
+                contents.is_compiled = True
+            return reduced
+
+        def _dynamic_function_reduce(self, function: FunctionType) -> Any:
+            """Leave out the globals of a function of the session: it finds them in the session that it is loaded in."""
+            reduced = super()._dynamic_function_reduce(function)
+            if function.__globals__ is space:
+                found = reduced[2][1]["__globals__"]
+                contents.uses.update(found)
+                found.clear()
+            return reduced
+
+    return Pickler
+
+
+def load(file: Any, resolve: Callable[[str], object]) -> Any:
+    """Return the value of a pickle; `resolve` returns another variable's."""
+
+    class Unpickler(pickle.Unpickler):
+        def persistent_load(self, name: str) -> object:
+            return resolve(name)
+
+    return Unpickler(file).load()
+
+
+class _SessionGlobals(dict[str, Any]):
+    """Stands for the session's namespace in a pickle."""
+
+    def __reduce__(self) -> Any:
+        return session_namespace, ()
+
+
+def session_namespace() -> dict[str, Any]:
+    """Return the namespace of this session; pickles name this function."""
+    space: dict[str, Any] = sys.modules["__main__"].__dict__
+    return space

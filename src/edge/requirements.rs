@@ -1,0 +1,86 @@
+//! The packages that the user's code requires.
+
+use std::fs;
+
+use super::env::{self, Env};
+use super::paths;
+
+/// The requirements in the form of a requirements file; empty if there are none.
+pub(super) fn read(env: &Env) -> Result<String, String> {
+    let Some(text) = env.get(env::REQUIREMENTS) else {
+        return Ok(String::new());
+    };
+    let path = paths::expand_home(text);
+    if path.is_absolute() {
+        return fs::read_to_string(&path).map_err(|error| {
+            format!(
+                "{} is {}: that file cannot be read ({error}); name a requirements file on this computer",
+                env::REQUIREMENTS,
+                path.display()
+            )
+        });
+    }
+    if path.extension().is_some_and(|extension| extension == "txt") {
+        return Err(format!(
+            "{} is {text}: {}",
+            env::REQUIREMENTS,
+            paths::RELATIVE_PATH_FAULT
+        ));
+    }
+    let packages: Vec<&str> = text.split_whitespace().collect();
+    match packages.iter().find(|package| !is_requirement(package)) {
+        Some(odd) => Err(format!(
+            "{} has {odd:?}, which is no requirement: name packages with a space between them, such as `pandas>=2,<3 scikit-learn`, or the absolute path of a requirements file",
+            env::REQUIREMENTS
+        )),
+        None => Ok(packages.join("\n") + "\n"),
+    }
+}
+
+/// Whether it may be a requirement: options, and versions apart from their package, are none.
+fn is_requirement(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphanumeric())
+        && text.contains(|one: char| one.is_ascii_alphabetic())
+        && !text.ends_with(['=', '<', '>', '~', '!', ','])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::{Env, read};
+
+    fn of(text: &str) -> Result<String, String> {
+        read(&Env::from([("SMART_COLAB_REQUIREMENTS", text)]))
+    }
+
+    #[test]
+    fn requirements_are_a_list_or_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("needed.txt");
+        assert!(
+            of(file.to_str().unwrap())
+                .unwrap_err()
+                .contains("cannot be read")
+        );
+        fs::write(&file, "--no-index\npandas ; python_version > '3'\n").unwrap();
+        assert_eq!(
+            of(file.to_str().unwrap()).unwrap(),
+            "--no-index\npandas ; python_version > '3'\n"
+        );
+        assert_eq!(of("").unwrap(), "");
+        assert_eq!(
+            of(" pandas>=2,<3  torch[x]==2.1 ").unwrap(),
+            "pandas>=2,<3\ntorch[x]==2.1\n"
+        );
+        for wrong in [
+            "needed.txt",
+            "pandas >= 2",
+            "--upgrade pandas",
+            "pandas, torch",
+            "pandas 2.1",
+        ] {
+            assert!(of(wrong).unwrap_err().contains("absolute path"), "{wrong}");
+        }
+    }
+}
