@@ -14,8 +14,10 @@ use crate::edge::settings::Settings;
 use crate::floors::Floors;
 use crate::jobs::Jobs;
 use crate::lease::Lease;
+use crate::machine::lifetime::Lifetime;
 use crate::mcp::serve::{ServeError, serve};
 use crate::mcp::server::Server;
+use crate::mirror::Mirrors;
 use crate::notebook::Notebooks;
 use crate::notebook_run::NotebookRuns;
 use crate::shutdown;
@@ -38,6 +40,7 @@ pub async fn run(settings: &Settings) -> Result<(), ServeError> {
     floors.chunked.catch_up();
     floors.documents.catch_up();
     floors.notebook_runs.catch_up();
+    floors.mirrors.catch_up();
     if settings.tab_port.is_some()
         && let Err(error) = floors.browser.listen().await
     {
@@ -101,6 +104,13 @@ pub fn compose(settings: &Settings) -> Floors {
             uploads.clone(),
         ),
         chunked: Chunked::new(jobs.clone(), checkpoints.clone()),
+        mirrors: Mirrors::new(
+            connection.clone(),
+            downloads.clone(),
+            checkpoints.clone(),
+            settings.save_dir.clone(),
+            settings.data_dir.join("mirrors"),
+        ),
         checkpoints,
         jobs,
         downloads,
@@ -109,6 +119,7 @@ pub fn compose(settings: &Settings) -> Floors {
         google: settings.google.clone(),
         limits: settings.limits,
         lease: Arc::new(Lease::new(&settings.data_dir, &settings.save_dir)),
+        lifetime: Lifetime::default(),
         opener: settings.browser.clone(),
         documents,
         notebook_runs,

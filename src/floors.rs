@@ -15,6 +15,8 @@ use crate::edge::settings::Confirm;
 use crate::edge::toolsets::Toolsets;
 use crate::jobs::Jobs;
 use crate::lease::Lease;
+use crate::machine::lifetime::Lifetime;
+use crate::mirror::Mirrors;
 use crate::notebook::Notebooks;
 use crate::notebook_run::NotebookRuns;
 use crate::tasks::Tasks;
@@ -28,6 +30,7 @@ pub struct Floors {
     pub checkpoints: Checkpoints,
     pub chunked: Chunked,
     pub downloads: Arc<Downloads>,
+    pub mirrors: Mirrors,
     pub notebooks: Notebooks,
     pub documents: Arc<Documents>,
     pub notebook_runs: NotebookRuns,
@@ -37,6 +40,7 @@ pub struct Floors {
     /// The user's, for machines that are assigned from now on.
     pub limits: Limits,
     pub lease: Arc<Lease>,
+    pub lifetime: Lifetime,
     /// The program that opens addresses, in place of the system's.
     pub opener: Option<PathBuf>,
     pub tasks: Tasks,

@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | top | `app`, `cli` | composition and the command line |
 //! | face | `mcp`, over [`floors`], which it shares with `cli` | tools, results, progress; the rooms below, put together |
-//! | work | [`notebook_run`] over [`document`] over [`tasks`] and `notebook` over `chunked` over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`]; [`lease`] and [`doctor`] | running code, following it, keeping its results; sending, fetching and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells; running whole notebooks; ending machines at their limits; finding out what does not work |
+//! | work | [`notebook_run`] over [`document`] over [`tasks`] and `notebook` over `chunked` and [`mirror`] over `checkpoints` over `jobs`, [`transfer`], [`reading`] and [`machine`]; [`lease`] and [`doctor`] | running code, following it, keeping its results; sending, fetching, mirroring and reading files; judging a machine; exporting what was run; one thing for each id; editing notebooks and running their cells; running whole notebooks; ending machines at their limits; finding out what does not work |
 //! | call | [`caller`] | the call behind a piece of work: its deadline, cancellation, progress reports and turn |
 //! | reach | [`connection`] over [`provision`] over [`runtime`] | retrying requests until a deadline; provisioning a runtime; the requests that a runtime answers |
 //! | ground | [`jupyter`], [`browser`], [`colab`] and [`install`] over [`wire`], [`edge`], [`render`], [`base`] | the client of Jupyter Servers; the client of tabs of Colab; Google's control of its machines; clients' configs; the API's types; process and disk; pictures and pages made readable; text and ids |
@@ -41,6 +41,7 @@ pub mod jupyter;
 pub mod lease;
 pub mod machine;
 pub mod mcp;
+pub mod mirror;
 pub mod notebook;
 pub mod notebook_run;
 pub mod provision;

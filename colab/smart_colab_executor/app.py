@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Flask
 
-from .files.content_root import ContentRoot
 from .http.context import Config
 from .http.files import add_file_routes
 from .http.jobs import add_job_routes
@@ -22,9 +21,7 @@ def create_app(config: Config) -> Flask:
     app = Flask(__name__, static_folder=None)
     install_middleware(app, config.boot_id, config.admission, config.audit, config.endings)
     slots = Slots(MAX_DOWNLOADS)
-    files = add_file_routes(
-        app, ContentRoot(config.root, config.state), config.state / "uploads", slots, config.sessions.folders
-    )
+    files = add_file_routes(app, config, slots)
     add_job_routes(app, config, slots)
     add_session_routes(app, config, files)
     add_machine_routes(app, config)

@@ -93,6 +93,7 @@ def test_replies_of_the_executor_match_the_types_on_the_page(executor: Executor)
         ("Health", "GET", "/health", None),
         ("Probe", "GET", "/probe", None),
         ("FileList", "GET", "/files/list?path=contract", None),
+        ("FileChanges", "GET", f"/files/changes?path=contract&wait=2&job={job_id}", None),
         ("FileStat", "GET", "/files/stat?path=contract/a.txt&digest=sha256", None),
         ("FileStat", "GET", "/files/stat?path=contract", None),
         ("FileText", "GET", "/files/read?path=contract/a.txt", None),

@@ -31,6 +31,7 @@ ROUTES = [
     ("POST", "/execute"),
     ("POST", "/shutdown"),
     ("GET", "/files/list"),
+    ("GET", "/files/changes"),
     ("GET", "/files/stat"),
     ("GET", "/files/read"),
     ("GET", "/files/download"),

@@ -1,5 +1,6 @@
 import json
 import sys
+import time
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -219,7 +220,11 @@ class TestMachine:
 
     def test_colab_is_detected_by_its_environment(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("COLAB_RELEASE_TAG", "release-colab_2026")
-        assert dict(probe.machine(tmp_path)["platform"])["colab"] is True  # type: ignore[call-overload]
+        platform = dict(probe.machine(tmp_path)["platform"])  # type: ignore[call-overload]
+        assert platform["colab"] is True
+        assert 0 < platform["age_sec"] < time.time()
+        monkeypatch.delenv("COLAB_RELEASE_TAG")
+        assert dict(probe.machine(tmp_path)["platform"])["age_sec"] is None  # type: ignore[call-overload]
 
     def test_a_mounted_drive_is_storage_too(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(probe, "DRIVE", tmp_path)

@@ -111,6 +111,7 @@ pub enum Step {
     ListFiles,
     Upload,
     Download,
+    Mirror,
     ListCheckpoints,
     GetCheckpoint,
     DeleteCheckpoint,

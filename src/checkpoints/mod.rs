@@ -118,6 +118,25 @@ impl Checkpoints {
         flight.ok_or_else(|| CheckpointError::Invalid(format!("{text:?} has no job that runs")))
     }
 
+    /// The job under a name: of an operation that is under way, or the newest run. None if nothing runs. Reads the disk.
+    #[must_use]
+    pub fn job_of(&self, name: &Name) -> Option<JobId> {
+        let folder = self.folder(name);
+        let Some(checkpoint) = folder.load().ok().flatten() else {
+            return folder.run_ids().into_iter().next();
+        };
+        let flight = checkpoint.in_flight.as_ref().map(|flight| flight.job_id);
+        flight.filter(|_| checkpoint.is_under_way())
+    }
+
+    /// Whether a chunked operation has this name. Reads the disk.
+    #[must_use]
+    pub fn is_operation(&self, name: &Name) -> bool {
+        self.folder(name)
+            .load()
+            .is_ok_and(|checkpoint| checkpoint.is_some())
+    }
+
     /// The names of all checkpoints, sorted. Reads the disk.
     #[must_use]
     pub fn known(&self) -> Vec<String> {

@@ -65,6 +65,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::LocalName => "LOCAL",
         Step::SaveDir => "the folder",
         Step::RunChunked
+        | Step::Mirror
         | Step::ListCheckpoints
         | Step::GetCheckpoint
         | Step::DeleteCheckpoint

@@ -172,6 +172,12 @@ impl Connection {
         self.provisioner().boot_id()
     }
 
+    /// How long ago the runtime, if it is a machine of Colab, was given to its user; none elsewhere, and before its first answer.
+    #[must_use]
+    pub fn machine_age(&self) -> Option<Duration> {
+        self.provisioner().machine_age()
+    }
+
     /// Bytes that this computer received through ngrok this month; none if the connection does not go through ngrok.
     #[must_use]
     pub fn ngrok_month_bytes(&self) -> Option<u64> {

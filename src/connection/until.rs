@@ -19,11 +19,12 @@ use crate::base::ids::JobId;
 use crate::runtime::arrival::Arrival;
 use crate::runtime::error::Reach;
 use crate::runtime::{
-    ByteStream, Code, Files, Hold, JobsQuery, ListQuery, Machine, ReadQuery, Runtime, RuntimeError,
-    RuntimeResult, Sessions,
+    ByteStream, ChangesQuery, Code, Files, Hold, JobsQuery, ListQuery, Machine, ReadQuery, Runtime,
+    RuntimeError, RuntimeResult, Sessions,
 };
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
+    UploadKey,
 };
 use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
@@ -200,6 +201,11 @@ impl Sessions for Until {
 impl Files for Until {
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
         self.freely(|runtime| async move { runtime.list_files(query).await })
+            .await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> RuntimeResult<FileChanges> {
+        self.freely(|runtime| async move { runtime.changes(query).await })
             .await
     }
 

@@ -1,6 +1,10 @@
 //! Judges a machine by its report of itself: what its user should know. A face words it.
 //!
-//! May import `wire`.
+//! - here: what it reports; [`lifetime`]: how long a machine of Colab has left.
+//!
+//! May import `base`, `wire`.
+
+pub mod lifetime;
 
 use crate::wire::machine::{Health, Probe};
 

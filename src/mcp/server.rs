@@ -32,6 +32,7 @@ use super::methods;
 use super::reply;
 use super::resources::Resources;
 use super::settle::{Began, Settled};
+use super::tools::mirrors;
 use crate::base::ids::JobId;
 use crate::connection::Connection;
 use crate::edge::toolsets::Toolset;
@@ -258,6 +259,8 @@ impl ServerHandler for Server {
         if !context.ct.is_cancelled() {
             self.left.name_in(&mut result);
             self.tell_of_limits(&mut result);
+            self.tell_of_mirrors(&mut result);
+            self.tell_of_age(&mut result);
         }
         Ok(result.into())
     }
@@ -309,6 +312,36 @@ impl Server {
         let news: Vec<String> = news.iter().map(ToString::to_string).collect();
         if !news.is_empty() {
             reply::note(result, "machine_limit", news.join(" "));
+        }
+    }
+
+    /// Warns before Colab ends a machine.
+    fn tell_of_age(&self, result: &mut CallToolResult) {
+        let age = self.floors.connection.machine_age();
+        let Some(left) = age.and_then(|age| self.floors.lifetime.warning(age)) else {
+            return;
+        };
+        let left = match left.as_secs().div_ceil(60) {
+            0 => "it may end at any moment".to_owned(),
+            minutes @ 1..60 => format!("about {minutes} min may be left"),
+            minutes => format!("about {} h may be left", minutes.div_ceil(60)),
+        };
+        let said = format!(
+            "Colab ends free machines after 12 hours at most, and {left}: save variables and files that must last, such as with mirror_folder or download_from_colab."
+        );
+        reply::note(result, "machine_age", said);
+    }
+
+    /// Says which mirrors have lost their runtime.
+    fn tell_of_mirrors(&self, result: &mut CallToolResult) {
+        let news = self.floors.mirrors.news();
+        let news = news.iter().map(|report| {
+            let remote = &report.remote_path;
+            format!("The mirror of {remote}: {}", mirrors::said(report))
+        });
+        let news: Vec<String> = news.collect();
+        if !news.is_empty() {
+            reply::note(result, "mirrors", news.join(" "));
         }
     }
 

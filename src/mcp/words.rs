@@ -66,6 +66,7 @@ pub fn word(step: &Step) -> Cow<'static, str> {
         Step::ListFiles => "list_colab_files",
         Step::Upload => "upload_to_colab",
         Step::Download => "download_from_colab",
+        Step::Mirror => "mirror_folder",
         Step::ListCheckpoints => "list_checkpoints",
         Step::GetCheckpoint => "get_checkpoint",
         Step::DeleteCheckpoint => "delete_checkpoint",

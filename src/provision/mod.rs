@@ -15,6 +15,7 @@ pub mod remote;
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -86,6 +87,11 @@ pub trait Provisioner: Debug + Send + Sync {
     /// The boot id of the runtime that knows the jobs that are sent now; with another id they are unknown. None while it is not known, and if
     /// every start knows the jobs of earlier ones.
     fn boot_id(&self) -> Option<String>;
+
+    /// As [`Runtime::machine_age`].
+    fn machine_age(&self) -> Option<Duration> {
+        None
+    }
 
     /// The Jupyter Server through which the runtime is reached, once that is ready; none if there is none.
     ///

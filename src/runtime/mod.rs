@@ -23,7 +23,8 @@ use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
+    UploadKey,
 };
 use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
@@ -39,6 +40,10 @@ pub trait Runtime: Code + Sessions + Files + Machine + Debug {
     fn address(&self) -> &str;
     /// The boot id of the executor that gave the last answer; none before the first one. A new id means that all variables are gone.
     fn boot_id(&self) -> Option<String>;
+    /// How long ago a machine of Colab was given to its user; none elsewhere, and before the first answer.
+    fn machine_age(&self) -> Option<Duration> {
+        None
+    }
     /// Checks that an executor is there, unless it has answered before: requests that must not run twice go only to a known executor.
     async fn meet(&self) -> RuntimeResult<()>;
     /// Why there is no executor, where kernels alone run code: most else is refused there, and output may be lost.
@@ -99,6 +104,8 @@ pub trait Files: Send + Sync {
         false
     }
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList>;
+    /// Waits for changes of files in a folder; repeating it with the same cursor reports them again.
+    async fn changes(&self, query: &ChangesQuery) -> RuntimeResult<FileChanges>;
     /// With `digest`, the executor may answer `digest_pending`: ask again.
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat>;
     /// The bytes in `range` of the file if it still has this `etag`; otherwise [`RuntimeError::Changed`].
@@ -209,6 +216,20 @@ pub struct ListQuery {
     /// 1 to 10,000.
     pub limit: u64,
     pub cursor: Option<String>,
+}
+
+/// The parameters of `GET /files/changes`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangesQuery {
+    pub path: String,
+    /// `next` of an earlier answer; none reports all files.
+    pub after: Option<String>,
+    /// Up to [`MAX_WAIT`](crate::wire::limits::MAX_WAIT).
+    pub wait: Duration,
+    /// 1 to 10,000.
+    pub limit: u64,
+    /// Do not wait once this job has ended.
+    pub job: Option<JobId>,
 }
 
 /// The parameters of `GET /files/read`.

@@ -39,6 +39,6 @@ pub(super) fn make_executable(file: &File) -> io::Result<()> {
 }
 
 /// Parses a modification time as the executor writes it.
-pub(super) fn changed_at(text: &str) -> Option<SystemTime> {
+pub(crate) fn changed_at(text: &str) -> Option<SystemTime> {
     text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }

@@ -25,6 +25,7 @@ pub mod upload;
 
 pub use error::{TransferError, TransferResult};
 pub use look::Look;
+pub(crate) use report::bytes as size_text;
 pub use report::{Skipped, Status};
 pub use trouble::Trouble;
 

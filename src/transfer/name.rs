@@ -51,12 +51,12 @@ impl Name {
     }
 
     /// Parses the name of a remote file, with control characters replaced, which cannot be typed.
-    pub(super) fn of_remote(text: &str) -> TransferResult<Self> {
+    pub(crate) fn of_remote(text: &str) -> TransferResult<Self> {
         Self::parse(&text.replace(char::is_control, "_"))
     }
 
     /// The path under `root`, without looking at the disk.
-    pub(super) fn under(&self, root: &Path) -> PathBuf {
+    pub(crate) fn under(&self, root: &Path) -> PathBuf {
         let mut path = root.to_owned();
         path.extend(&self.0);
         path
@@ -81,7 +81,7 @@ impl Name {
     }
 
     /// Creates the whole path as a folder.
-    pub(super) fn prepare_folder(&self, root: &Path) -> TransferResult<()> {
+    pub(crate) fn prepare_folder(&self, root: &Path) -> TransferResult<()> {
         let path = Self([self.0.as_slice(), &[String::new()]].concat());
         path.prepare(root).map(drop)
     }

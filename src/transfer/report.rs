@@ -32,7 +32,7 @@ pub(super) fn seconds(time: Duration) -> f64 {
 }
 
 /// Formats a size, as `312.5 MiB`.
-pub(super) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let (unit, name) = match count {
         0..=1023 => return counted(count, "byte", "bytes"),
         1024..=1_048_575 => (1_u64 << 10, "KiB"),

@@ -53,6 +53,10 @@ impl<R: Report> Transfers<R> {
         }
     }
 
+    pub(super) fn connection(&self) -> Arc<Connection> {
+        self.connection.clone()
+    }
+
     pub(super) fn find(&self, key: &Key) -> Option<Running<R>> {
         self.registry.find(key)
     }

@@ -7,7 +7,8 @@ use serde_json::{Deserializer, Value, json};
 use super::API_VERSION;
 use super::event::{Event, EventKind};
 use super::files::{
-    BundleLine, BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload,
+    BundleLine, BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText,
+    Upload,
 };
 use super::job::{
     ConsentRequest, EventPage, InputRequest, Job, JobRequest, KernelExit, NamesReply, NamesRequest,
@@ -21,7 +22,7 @@ use super::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Varia
 const PAGE: &str = include_str!("../../colab/API.md");
 /// Types that the bridge does not use.
 const FOREIGN: [&str; 4] = ["ExecuteRequest", "Execution", "Ready", "AuditLine"];
-const UNREAD: [&str; 6] = [
+const UNREAD: [&str; 7] = [
     "Problem.type",
     "Problem.title",
     "Probe.executor.api",
@@ -29,6 +30,7 @@ const UNREAD: [&str; 6] = [
     "Probe.limits.session_name",
     // Serialized for programs only.
     "FileList.entries.executable",
+    "FileChanges.entries.executable",
 ];
 
 /// Each example of the page, with the name of its type.
@@ -77,6 +79,7 @@ fn find_losses(name: &str, value: &Value) -> Vec<String> {
         "Health" => round_trip::<Health>(name, value),
         "Probe" => round_trip::<Probe>(name, value),
         "FileList" => round_trip::<FileList>(name, value),
+        "FileChanges" => round_trip::<FileChanges>(name, value),
         "FileStat" => round_trip::<FileStat>(name, value),
         "FilePreview" => round_trip::<FilePreview>(name, value),
         "FileText" => round_trip::<FileText>(name, value),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::state::JobState;
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FileType {
@@ -39,6 +41,26 @@ pub struct FileList {
     pub next_cursor: Option<String>,
     /// Entries in the folder.
     pub total: u64,
+}
+
+/// `GET /files/changes`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileChanges {
+    pub path: String,
+    /// Whether there is such a folder.
+    pub exists: bool,
+    /// Files in the folder.
+    pub total: u64,
+    /// Files that have changed and rest, oldest change first; no folders.
+    pub entries: Vec<FileEntry>,
+    /// The cursor was unknown: all files are reported from the beginning.
+    pub is_whole: bool,
+    /// Pass this as `after` for newer changes.
+    pub next: String,
+    /// More changes are known.
+    pub more: bool,
+    /// None if the job is unknown, or none was named.
+    pub job_state: Option<JobState>,
 }
 
 /// `GET /files/stat`.

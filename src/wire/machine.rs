@@ -51,6 +51,9 @@ pub struct Platform {
     pub machine: String,
     /// Runs on a Google Colab VM.
     pub colab: bool,
+    /// Seconds since a machine of Colab was given to its user; none elsewhere, and from older executors.
+    #[serde(default)]
+    pub age_sec: Option<u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

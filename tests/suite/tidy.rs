@@ -24,7 +24,7 @@ const FLOORS: [&[&str]; 18] = [
     &["caller"],
     &["jobs", "machine", "reading", "transfer"],
     &["checkpoints", "doctor", "lease"],
-    &["chunked"],
+    &["chunked", "mirror"],
     &["notebook", "tasks"],
     &["document"],
     &["notebook_run"],

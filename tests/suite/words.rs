@@ -1,6 +1,7 @@
 //! Every error and every step in the words of each face, and the command line's help. `INSTA_UPDATE=always` accepts changes.
 
 mod checkpoints;
+mod mirrors;
 mod notebooks;
 
 use std::borrow::Cow;

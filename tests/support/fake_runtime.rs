@@ -13,11 +13,12 @@ use smart_colab::base::advice::Step;
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::arrival::Arrival;
 use smart_colab::runtime::{
-    ByteStream, Code, Files, Hold, JobsQuery, ListQuery, Machine, ReadQuery, Runtime, RuntimeError,
-    RuntimeResult, Sessions,
+    ByteStream, ChangesQuery, Code, Files, Hold, JobsQuery, ListQuery, Machine, ReadQuery, Runtime,
+    RuntimeError, RuntimeResult, Sessions,
 };
 use smart_colab::wire::files::{
-    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
+    UploadKey,
 };
 use smart_colab::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use smart_colab::wire::machine::{Health, Probe};
@@ -286,6 +287,10 @@ impl Files for FakeRuntime {
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
         let gets_out = self.arrive(None)?;
         answer(gets_out, Ok(self.disk().list(query)))
+    }
+
+    async fn changes(&self, _: &ChangesQuery) -> RuntimeResult<FileChanges> {
+        Err(not_found())
     }
 
     async fn stat(&self, path: &str, _: bool) -> RuntimeResult<FileStat> {

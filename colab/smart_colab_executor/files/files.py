@@ -63,7 +63,7 @@ class Files:
             if not stat.S_ISDIR(folder.stat().st_mode):
                 raise InvalidArgument(f"{show(folder)} is a file, not a folder.", "List the folder that holds it.")
             page = heapq.nsmallest(limit + 1, keys())  # only the page is kept, however many names there are
-        entries = [entry for key in page[:limit] if (entry := self._entry(folder, os.fsdecode(key), recursive))]
+        entries = [entry for key in page[:limit] if (entry := self.entry(folder, os.fsdecode(key), recursive))]
         more = quote_from_bytes(page[limit - 1]) if len(page) > limit else None
         return {"path": show(folder), "entries": entries, "next_cursor": more, "total": total}
 
@@ -72,7 +72,7 @@ class Files:
         if digest not in (None, "", "sha256"):
             raise InvalidArgument(f"{digest!r} is not a supported digest.", "Ask for digest=sha256.")
         file = self._root.locate(path)
-        entry = self._entry(file.parent, file.name, recursive=False)
+        entry = self.entry(file.parent, file.name, recursive=False)
         if entry is None:
             with translate_read_errors(file):
                 file.lstat()
@@ -124,7 +124,7 @@ class Files:
         deleted = []
         top = self._root.path
         device = top.stat().st_dev
-        for folder, folders, found in _visit(top, self._root.state_below(top)):
+        for folder, folders, found in visit(top, self._root.state_below(top)):
             here = Path(folder)
             folders[:] = [name for name in folders if _on(device, here / name)]
             for name in found:
@@ -133,7 +133,7 @@ class Files:
                     deleted.append(show(file))
         return sorted(deleted)
 
-    def _entry(self, folder: Path, name: str, recursive: bool) -> FileEntry | None:
+    def entry(self, folder: Path, name: str, recursive: bool) -> FileEntry | None:
         """Describe one name in a folder; return None if it has vanished."""
         file = folder / name
         kind: FileType = "link"
@@ -177,13 +177,13 @@ def _kind(mode: int) -> FileType:
 def _walk(top: Path, hidden: str | None) -> Iterator[str]:
     """Yield every name below a folder, relative to it, except the executor's own and unreadable ones."""
     next(names(top), None)  # os.walk would be silent about the top too
-    for folder, folders, files in _visit(top, hidden):
+    for folder, folders, files in visit(top, hidden):
         here = os.path.relpath(folder, top)
         for name in (*folders, *files):
             yield name if here == "." else os.path.join(here, name)  # noqa: PTH118
 
 
-def _visit(top: Path, hidden: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
+def visit(top: Path, hidden: str | None) -> Iterator[tuple[str, list[str], list[str]]]:
     """Walk through a folder like os.walk; skip this executor's state folder, and do not enter those of others."""
     for folder, folders, files in os.walk(top):
         here = Path(os.path.relpath(folder, top))

@@ -12,29 +12,38 @@ from typing import BinaryIO, cast
 
 from flask import Flask, Response, request
 
-from ..core.arguments import integer, time_ns
+from ..core.arguments import integer, number, time_ns
 from ..core.errors import InvalidArgument, NotFound
 from ..files.bundles import Bundles
+from ..files.changes import Changes
 from ..files.content_root import ContentRoot, show
 from ..files.files import MAX_ENTRIES, Files
 from ..files.previews import MAX_ROWS, Previews
 from ..files.text_lines import MAX_LINES
 from ..files.uploads import Upload, Uploads
+from ..jobs.job import MAX_HOLD_SEC
+from ..jobs.store import JobStore, parse_id
+from ..wire.state import JobState
+from .context import Config
 from .replies import json_body, json_reply, stream_reply
-from .slots import Slots
+from .slots import Seats, Slots
 
 MAX_OFFSET = 2**53
 MAX_FOLDERS_NAMED = 3
+# Requests that may wait for changes of files.
+MAX_WAITS = 32
 BUNDLE = "application/vnd.smart-colab.bundle"
 
 
 Folders = Callable[[], dict[str, Path]]
 
 
-def add_file_routes(app: Flask, root: ContentRoot, notes: Path, slots: Slots, folders: Folders) -> Files:
-    """Serve the files of `root`. `notes`: the folder of uploads' records; `folders`: the sessions' current folders."""
+def add_file_routes(app: Flask, config: Config, slots: Slots) -> Files:
+    """Serve the files of the content root."""
+    root, notes = ContentRoot(config.root, config.state), config.state / "uploads"
     files = Files(root)
-    _add_reading(app, files, slots, lambda path: _name_folders(path, root.path, folders))
+    _add_reading(app, files, slots, lambda path: _name_folders(path, root.path, config.sessions.folders))
+    _add_changes(app, Changes(root, files, config.stop), config.jobs)
     _add_previews(app, Previews(root))
     _add_bundles(app, Bundles(root, notes), slots)
     _add_uploads(app, Uploads(root, notes, files.digests))
@@ -70,6 +79,22 @@ def _add_reading(
         wanted = request.headers.get("Range"), request.headers.get("If-Range")
         with naming_folders(_path()):
             return stream_reply(files.open_range(_path(), *wanted), slots)
+
+
+def _add_changes(app: Flask, changes: Changes, jobs: JobStore) -> None:
+    waits = Seats(MAX_WAITS)
+
+    @app.get("/files/changes")
+    def read_changes() -> Response:
+        wait = number(request.args, "wait", 0, 0, MAX_HOLD_SEC)
+        limit = integer(request.args, "limit", 1000, 1, MAX_ENTRIES)
+        after, job = request.args.get("after") or None, request.args.get("job") or None
+
+        def job_state() -> JobState | None:
+            return jobs.get(job).record.state if job and jobs.knows(parse_id(job)) else None
+
+        with waits.take() as may_wait:
+            return json_reply(changes.read(_path(), after, limit, wait if may_wait else 0, job_state))
 
 
 def _add_previews(app: Flask, previews: Previews) -> None:

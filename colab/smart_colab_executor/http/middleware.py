@@ -16,6 +16,7 @@ from ..core import errors
 from ..guard.admission import Admission, Sender
 from ..guard.audit import Audit
 from ..machine.endings import Endings
+from ..machine.lifetime import age_sec
 from ..wire import API_VERSION
 from . import problems
 from .problems import problem_reply, status_of
@@ -85,6 +86,8 @@ def _add_reply_headers(app: Flask, boot_id: str) -> None:
         reply.headers["X-Boot-Id"] = boot_id
         reply.headers["X-Request-Id"] = g.request_id
         reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
+        if (age := age_sec()) is not None:
+            reply.headers["X-Machine-Age"] = str(age)
         _compress(reply)
         # The page's files are many, and served to anybody.
         if g.is_logged and not (_is_page() and reply.status_code < 400):

@@ -20,6 +20,7 @@ from typing import TypeVar
 import psutil
 
 from . import cgroups
+from .lifetime import age_sec, is_colab
 
 T = TypeVar("T")
 
@@ -118,7 +119,8 @@ def machine(root: Path, packages: list[str] | None = None) -> dict[str, object]:
             "system": platform.system(),
             "release": platform.release(),
             "machine": platform.machine(),
-            "colab": "COLAB_RELEASE_TAG" in os.environ,
+            "colab": is_colab(),
+            "age_sec": age_sec(),
         },
         "python": {
             "version": platform.python_version(),

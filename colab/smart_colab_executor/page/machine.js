@@ -31,7 +31,10 @@ export function showMachine(parent, signal) {
   repeat(load, PAUSE_SEC, signal);
 }
 
-function measures({ compute, gpu, storage }) {
+// Colab ends free machines after so long at most.
+const MAX_AGE_SEC = 12 * 3600;
+
+function measures({ compute, gpu, platform, storage }) {
   const used = compute.memory_total_gb - compute.memory_available_gb;
   const found = [{ name: "Memory", percent: compute.memory_used_pct, said: `${used.toFixed(1)} of ${compute.memory_total_gb.toFixed(1)} GB` }];
   if (compute.load_1m !== null) {
@@ -45,6 +48,11 @@ function measures({ compute, gpu, storage }) {
   }
   for (const { path, free_gb: free, used_pct: percent } of storage) {
     found.push({ name: storage.length > 1 ? `Disk ${path}` : "Disk", percent, said: `${free.toFixed(0)} GB free` });
+  }
+  if (platform.age_sec !== null) {
+    const hours = (platform.age_sec / 3600).toFixed(1);
+    const percent = Math.min(100, (100 * platform.age_sec) / MAX_AGE_SEC);
+    found.push({ name: "Age", percent, said: `${hours} h · free machines end by 12 h` });
   }
   return found;
 }

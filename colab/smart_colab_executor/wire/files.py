@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NotRequired, TypedDict
 
+from .state import JobState
+
 FileType = Literal["file", "directory", "link", "other"]
 
 
@@ -25,6 +27,19 @@ class FileList(TypedDict):
     entries: list[FileEntry]
     next_cursor: str | None
     total: int
+
+
+class FileChanges(TypedDict):
+    """`GET /files/changes`."""
+
+    path: str
+    exists: bool
+    total: int
+    entries: list[FileEntry]
+    is_whole: bool
+    next: str
+    more: bool
+    job_state: JobState | None
 
 
 class FileStat(FileEntry):

@@ -35,6 +35,7 @@ class Platform(TypedDict):
     release: str
     machine: str
     colab: bool
+    age_sec: int | None
 
 
 class Python(TypedDict):

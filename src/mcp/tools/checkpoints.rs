@@ -11,10 +11,14 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::code::{did_not_run, wait};
+use crate::base::advice::Advice;
+use crate::base::fault::Fault as _;
 use crate::caller::Progress;
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::report::{CheckpointReport, Kind};
 use crate::checkpoints::shelf::{Deleted, Row};
+use crate::jobs::view::View;
 use crate::mcp::convert;
 use crate::mcp::fault::Fault;
 use crate::mcp::report::{List, MAX_LIST_BYTES, Report};
@@ -22,6 +26,7 @@ use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call, words};
 use crate::render::rows::{Rows, short_time};
+use crate::wire::job::JobRequest;
 
 /// Rows of a list, by default and at most.
 const DEFAULT_SHOWN: u64 = 50;
@@ -168,6 +173,30 @@ fn rows(checkpoints: Vec<Row>) -> Rows<8> {
 }
 
 impl Server {
+    /// Runs code whose result is kept under `name`.
+    pub(super) async fn run_kept(
+        &self,
+        name: &str,
+        request: &JobRequest,
+        wait_sec: Option<u64>,
+        context: &RequestContext<RoleServer>,
+    ) -> Result<View, Fault> {
+        let budget = self.budget(context);
+        let run = call::run(self, context, budget, async |call| {
+            let report = |progress: Progress<'_>| call.report(progress);
+            let caller = call.caller(&report).at_most(wait(wait_sec));
+            self.floors.checkpoints.run(name, request, &caller).await
+        });
+        let mut run = match run.await {
+            Err(CheckpointError::Runtime(error)) => return Err(did_not_run(error)),
+            run => run?,
+        };
+        run.view.summary.notes.extend(run.unkept.map(|error| {
+            Advice::from(format!("the result is not kept as {name}: {error}.")).then(error.remedy())
+        }));
+        Ok(run.view)
+    }
+
     pub(super) fn checkpoint_tools() -> ToolRouter<Self> {
         Self::checkpoint_router()
     }

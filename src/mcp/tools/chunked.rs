@@ -9,6 +9,7 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use crate::caller::Progress;
 use crate::checkpoints::plan::DEFAULT_NAME;
@@ -20,6 +21,7 @@ use crate::mcp::fault::Fault;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::{args, call};
+use crate::mirror::order::Work;
 use crate::wire::job::OnError;
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -46,6 +48,8 @@ struct ChunkedArgs {
     session: Option<String>,
     /// Seconds to wait; 0 starts it and returns at once.
     wait_sec: Option<u64>,
+    /// A folder there to bring home meanwhile, as mirror_folder does.
+    mirror: Option<String>,
 }
 
 #[tool_router(router = chunked_router)]
@@ -85,7 +89,10 @@ impl Server {
             keep_done: args.keep_done.unwrap_or(false),
             retry_skipped: args.retry_skipped.unwrap_or(false),
         };
+        let work = Work::Named(order.name.clone());
+        let mirror = self.begin_mirror(args.mirror, work).await?;
         let budget = self.budget(&context);
+        let deadline = Instant::now() + budget;
         let wait = args.wait_sec.map_or(budget, Duration::from_secs);
         let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {
@@ -94,9 +101,21 @@ impl Server {
                 self.floors.chunked.run(&order, &caller).await
             })
             .await;
-        let outcome = outcome?;
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                if let Some(mirror) = mirror {
+                    mirror.withdraw();
+                }
+                return Err(error.into());
+            }
+        };
         let has_failed = !outcome.facts.success;
-        Ok(operation(outcome, has_failed, self.client(&context)))
+        let has_ended = self.floors.checkpoints.job_of(&order.name).is_none();
+        let mut result = operation(outcome, has_failed, self.client(&context));
+        self.note_begun(mirror, has_ended, deadline, &mut result)
+            .await;
+        Ok(result)
     }
 }
 

@@ -9,10 +9,9 @@ use rmcp::service::RequestContext;
 use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::log::LogArgs;
-use crate::base::advice::Advice;
-use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::base::text::{Pattern, Room};
 use crate::caller::Progress;
@@ -30,6 +29,7 @@ use crate::mcp::reply;
 use crate::mcp::schema;
 use crate::mcp::server::Server;
 use crate::mcp::words;
+use crate::mirror::order::Work;
 use crate::runtime::RuntimeError;
 use crate::tasks::{Seen, TaskError};
 use crate::wire::job::JobRequest;
@@ -62,6 +62,8 @@ struct LongArgs {
     session: Option<String>,
     /// Seconds to wait for its end; 0 starts it and returns at once.
     wait_sec: Option<u64>,
+    /// A folder there to bring home meanwhile, as mirror_folder does.
+    mirror: Option<String>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -102,7 +104,7 @@ impl Server {
     ) -> Result<CallToolResult, Fault> {
         let answers = self.can_ask(&context);
         let request = request(args.code, args.session, QUICK_TIMEOUT_SEC, answers)?;
-        self.run_code(&request, args.wait_sec, &context)
+        self.run_code(JobId::fresh(), &request, args.wait_sec, &context)
             .await
             .map(|view| execution(view, self.client(&context)))
     }
@@ -134,26 +136,33 @@ impl Server {
         }
         let answers = self.can_ask(&context);
         let request = request(args.code, args.session, timeout_sec, answers)?;
-        let Some(name) = args.checkpoint_name else {
-            return self
-                .run_code(&request, args.wait_sec, &context)
-                .await
-                .map(|view| execution(view, self.client(&context)));
+        let (id, deadline) = (JobId::fresh(), Instant::now() + self.budget(&context));
+        let work = match &args.checkpoint_name {
+            Some(name) => Work::Named(Name::new(name)?),
+            None => Work::Job(id),
         };
-        let budget = self.budget(&context);
-        let run = call::run(self, &context, budget, async |call| {
-            let report = |progress: Progress<'_>| call.report(progress);
-            let caller = call.caller(&report).at_most(wait(args.wait_sec));
-            self.floors.checkpoints.run(&name, &request, &caller).await
-        });
-        let mut run = match run.await {
-            Err(CheckpointError::Runtime(error)) => return Err(did_not_run(error)),
-            run => run?,
+        let mirror = self.begin_mirror(args.mirror, work).await?;
+        let view = match args.checkpoint_name {
+            Some(name) => {
+                self.run_kept(&name, &request, args.wait_sec, &context)
+                    .await
+            }
+            None => self.run_code(id, &request, args.wait_sec, &context).await,
         };
-        run.view.summary.notes.extend(run.unkept.map(|error| {
-            Advice::from(format!("the result is not kept as {name}: {error}.")).then(error.remedy())
-        }));
-        Ok(execution(run.view, self.client(&context)))
+        let view = match view {
+            Ok(view) => view,
+            Err(fault) => {
+                if let Some(mirror) = mirror {
+                    mirror.withdraw();
+                }
+                return Err(fault);
+            }
+        };
+        let has_ended = view.job.as_ref().is_some_and(|job| job.state.is_final());
+        let mut result = execution(view, self.client(&context));
+        self.note_begun(mirror, has_ended, deadline, &mut result)
+            .await;
+        Ok(result)
     }
 
     #[tool(
@@ -227,6 +236,7 @@ impl Server {
                 if let Some(said) = self.floors.documents.unwritten(id) {
                     reply::note(&mut result, "outputs", said);
                 }
+                self.note_mirror(&id.to_string(), &mut result);
                 return Ok(result);
             }
         };
@@ -285,15 +295,14 @@ impl Server {
         let outcome = outcome?;
         // A failed operation is not a failure of looking at it.
         let has_failed = outcome.is_troubled;
-        Ok(convert::operation(
-            outcome,
-            has_failed,
-            self.client(context),
-        ))
+        let mut result = convert::operation(outcome, has_failed, self.client(context));
+        self.note_mirror(name.as_str(), &mut result);
+        Ok(result)
     }
 
     async fn run_code(
         &self,
+        id: JobId,
         request: &JobRequest,
         wait_sec: Option<u64>,
         context: &RequestContext<RoleServer>,
@@ -303,7 +312,7 @@ impl Server {
             let report = |progress: Progress<'_>| call.report(progress);
             let caller = call.caller(&report).at_most(wait(wait_sec));
             let jobs = &self.floors.jobs;
-            jobs.run(JobId::fresh(), request, &caller).await
+            jobs.run(id, request, &caller).await
         });
         view.await.map_err(did_not_run)
     }
@@ -339,7 +348,7 @@ fn seen_as(seen: Seen, client: Client) -> CallToolResult {
 }
 
 /// How long a run is waited for; by default as long as the call may take.
-fn wait(wait_sec: Option<u64>) -> Duration {
+pub(super) fn wait(wait_sec: Option<u64>) -> Duration {
     wait_sec.map_or(Duration::MAX, Duration::from_secs)
 }
 
@@ -363,7 +372,7 @@ fn request(
     })
 }
 
-fn did_not_run(error: RuntimeError) -> Fault {
+pub(super) fn did_not_run(error: RuntimeError) -> Fault {
     let hint = words::say(&error.next_step());
     let mut fault = Fault::from(error);
     fault.hint = hint;

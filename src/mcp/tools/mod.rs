@@ -11,6 +11,7 @@ mod files;
 mod jobs;
 mod log;
 mod machines;
+pub(super) mod mirrors;
 mod notebook;
 mod notebook_runs;
 mod pairing;
@@ -60,7 +61,7 @@ impl Server {
             Toolset::Browser => Self::tab_tools(),
             Toolset::Machines => Self::machine_tools(),
             Toolset::NotebookRuns => Self::notebook_run_tools(),
-            Toolset::Files => Self::file_tools(),
+            Toolset::Files => Self::file_tools() + Self::mirror_tools(),
             Toolset::Reading => Self::reading_tools(),
             Toolset::Uploads => Self::upload_tools(),
             Toolset::Sessions => Self::session_tools() + Self::saved_tools(),

@@ -15,6 +15,7 @@ mod start;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::runtime::Handle;
@@ -37,12 +38,6 @@ pub use fault::explained;
 use fault::{CONNECTING, Fault, not_ready};
 use helper::Helper;
 use place::Place;
-
-/// The request that a helper kernel answers at once.
-const PULSE: &str = "sc_hello_request";
-
-/// Reports the current step of a start.
-pub(super) type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
 
 /// The executor on a Jupyter Server: found or started when it is first needed, and again after its helper kernel or itself ended.
 #[derive(Debug)]
@@ -211,6 +206,10 @@ impl Provisioner for Jupyter {
             server: live.server.clone(),
             shares_files,
         }))
+    }
+
+    fn machine_age(&self) -> Option<Duration> {
+        self.executor.get()?.machine_age()
     }
 
     fn boot_id(&self) -> Option<String> {

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::Say;
 use super::fault::Fault;
+use super::start::Say;
 use crate::edge::jupyter::running;
 use crate::edge::settings::Endpoint;
 use crate::jupyter::{JupyterError, Server};

@@ -10,10 +10,15 @@ use tokio::time::{sleep, timeout};
 
 use super::fault::Fault;
 use super::package::package;
-use super::{PULSE, Say};
 use crate::jupyter::{Channel, JupyterError, Route, Server};
 use crate::provision::embedded::{RELAY, sources};
 use crate::wire::API_VERSION;
+
+/// Reports the current step of a start.
+pub(super) type Say<'a> = dyn Fn(&str) + Send + Sync + 'a;
+
+/// The request that a helper kernel answers at once.
+const PULSE: &str = "sc_hello_request";
 
 /// For a helper kernel that was found to show that it is alive.
 const FOUND_TIMEOUT: Duration = Duration::from_secs(12);

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -119,6 +120,10 @@ impl Provisioner for Direct {
 
     fn boot_id(&self) -> Option<String> {
         self.executor.get()?.boot_id()
+    }
+
+    fn machine_age(&self) -> Option<Duration> {
+        self.executor.get()?.machine_age()
     }
 
     fn ngrok_month_bytes(&self) -> Option<u64> {

@@ -4,6 +4,7 @@ mod address;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -172,6 +173,10 @@ impl Provisioner for Remote {
 
     fn boot_id(&self) -> Option<String> {
         self.current()?.way.boot_id()
+    }
+
+    fn machine_age(&self) -> Option<Duration> {
+        self.current()?.way.machine_age()
     }
 
     async fn jupyter(&self, deadline: Instant) -> RuntimeResult<Option<Host>> {

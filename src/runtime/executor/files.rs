@@ -10,9 +10,10 @@ use reqwest::{Method, RequestBuilder, StatusCode, header};
 use super::body::{MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use super::{ANSWER_TIMEOUT, Executor};
 use crate::runtime::error::{RuntimeError, RuntimeResult};
-use crate::runtime::{ByteStream, Files, ListQuery, ReadQuery};
+use crate::runtime::{ByteStream, ChangesQuery, Files, ListQuery, ReadQuery};
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, Upload, UploadKey,
+    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
+    UploadKey,
 };
 
 /// The executor holds a request for a digest up to 20 s.
@@ -37,6 +38,23 @@ impl Files for Executor {
         }
         self.http
             .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
+            .await
+    }
+
+    async fn changes(&self, query: &ChangesQuery) -> RuntimeResult<FileChanges> {
+        let mut call = self.http.request(Method::GET, "files/changes").query(&[
+            ("path", query.path.as_str()),
+            ("wait", &query.wait.as_secs_f64().to_string()),
+            ("limit", &query.limit.to_string()),
+        ]);
+        if let Some(after) = &query.after {
+            call = call.query(&[("after", after)]);
+        }
+        if let Some(job) = query.job {
+            call = call.query(&[("job", job.to_string())]);
+        }
+        self.http
+            .json(call.timeout(query.wait + ANSWER_TIMEOUT), MAX_LIST_BYTES)
             .await
     }
 

@@ -1,6 +1,7 @@
 //! Interprets the responses of one executor.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
@@ -18,6 +19,8 @@ use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
 pub(super) struct Http {
     link: Link,
     boot_id: Lock<Option<String>>,
+    /// As of the last answer, and when that came.
+    machine_age: Lock<Option<(Duration, Instant)>>,
     counter: Counter,
 }
 
@@ -38,6 +41,7 @@ impl Http {
         Self {
             link,
             boot_id: Lock::default(),
+            machine_age: Lock::default(),
             counter: Counter::default(),
         }
     }
@@ -60,6 +64,12 @@ impl Http {
         boot_id.clone()
     }
 
+    /// The age of a machine of Colab; none elsewhere, and before the first answer.
+    pub(super) fn machine_age(&self) -> Option<Duration> {
+        let known = *self.machine_age.lock();
+        known.map(|(age, since)| age + since.elapsed())
+    }
+
     /// A request for `route`, a path without its leading slash.
     pub(super) fn request(&self, method: Method, route: &str) -> RequestBuilder {
         self.link.request(method, route)
@@ -73,7 +83,11 @@ impl Http {
         let is_read = request.method() == Method::GET;
         let response = self.link.send(request).await?;
         let boot_id = self.new_boot_id(&response);
+        let age = machine_age(&response).map(|age| (age, Instant::now()));
         let reply = classify::reply(response, self.address()).await;
+        if age.is_some() && reply.is_ok() {
+            *self.machine_age.lock() = age;
+        }
         if boot_id.is_some() && matches!(reply, Ok(_) | Err(RuntimeError::Refused(_))) {
             *self.boot_id.lock() = boot_id;
         }
@@ -128,6 +142,12 @@ impl Http {
     pub(super) fn incompatible(&self, detail: &str) -> RuntimeError {
         RuntimeError::incompatible(self.address(), detail)
     }
+}
+
+/// The age of the machine of Colab that answered.
+fn machine_age(response: &Response) -> Option<Duration> {
+    let age = response.headers().get("x-machine-age")?.to_str().ok()?;
+    age.parse().ok().map(Duration::from_secs)
 }
 
 #[cfg(test)]

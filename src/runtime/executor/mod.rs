@@ -146,6 +146,10 @@ impl Runtime for Executor {
         self.http.boot_id()
     }
 
+    fn machine_age(&self) -> Option<Duration> {
+        self.http.machine_age()
+    }
+
     async fn meet(&self) -> RuntimeResult<()> {
         if self.http.boot_id().is_none() {
             self.health().await?;

@@ -13,10 +13,12 @@ use super::paths::below_root;
 use super::refusals::{refused, unsupported};
 use super::{Kernels, server_error, text};
 use crate::jupyter::{Entry, JupyterError, Server};
-use crate::runtime::{ByteStream, Files, ListQuery, ReadQuery, RuntimeError, RuntimeResult};
+use crate::runtime::{
+    ByteStream, ChangesQuery, Files, ListQuery, ReadQuery, RuntimeError, RuntimeResult,
+};
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileList, FilePreview, FileStat, FileText, FileType, Upload,
-    UploadKey,
+    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, FileType,
+    Upload, UploadKey,
 };
 
 impl Kernels {
@@ -94,6 +96,10 @@ impl Files for Kernels {
 
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList> {
         self.list(query).await
+    }
+
+    async fn changes(&self, _: &ChangesQuery) -> RuntimeResult<FileChanges> {
+        Err(unsupported("mirrors of folders", &self.reason))
     }
 
     async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {

@@ -22,9 +22,9 @@ use crate::wire::files::{FileStat, FileType};
 /// All downloads of this process, into one folder. Dropping it ends them; the received bytes are kept.
 #[derive(Debug)]
 pub struct Downloads {
-    transfers: Transfers<DownloadReport>,
+    pub(super) transfers: Transfers<DownloadReport>,
     save_dir: PathBuf,
-    limits: Limits,
+    pub(super) limits: Limits,
 }
 
 /// The arguments of a download.

@@ -139,7 +139,7 @@ impl Pull {
         .await
     }
 
-    async fn entries(
+    pub(super) async fn entries(
         &self,
         remote: &str,
         growing: &Arc<Growing>,

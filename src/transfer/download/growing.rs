@@ -19,8 +19,8 @@ use crate::wire::files::{FileEntry, FileType};
 
 #[derive(Debug)]
 pub(super) struct Growing {
-    root: PathBuf,
-    claim: Lock<Claim>,
+    pub(super) root: PathBuf,
+    pub(super) claim: Lock<Claim>,
     /// Files completed by earlier downloads.
     earlier: Digests,
     /// Complete files of this download.
@@ -210,7 +210,7 @@ impl Growing {
         self.folders.lock()
     }
 
-    fn digests(&self) -> MutexGuard<'_, Digests> {
+    pub(super) fn digests(&self) -> MutexGuard<'_, Digests> {
         self.complete.lock()
     }
 }

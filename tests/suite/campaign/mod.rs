@@ -7,6 +7,7 @@ mod endless;
 mod jupyter;
 mod kills;
 mod long_code;
+mod mirrors;
 mod network;
 mod sessions;
 

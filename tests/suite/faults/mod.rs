@@ -5,6 +5,7 @@ mod exporting;
 mod following;
 mod intermediaries;
 mod keeping;
+mod mirroring;
 mod process_deaths;
 mod repeating;
 mod sending;

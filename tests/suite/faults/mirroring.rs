@@ -1,0 +1,168 @@
+//! Mirrors: what settles on the machine comes home while code runs, whole, through cuts and deaths.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use smart_colab::mcp::client::Client;
+
+use super::{PATIENCE, Rig, call, failed, finish, succeeded, until};
+
+/// Writes, waits for the file `go`, writes again and ends.
+const CODE: &str = "
+import os, pathlib, time
+out = pathlib.Path('out')
+(out / 'deep').mkdir(parents=True)
+(out / 'a.txt').write_text('first')
+(out / 'gone.txt').write_text('gone')
+(out / 'deep' / 'large.bin').write_bytes(bytes(range(256)) * 8192)
+os.symlink('/etc', out / 'link')
+while not os.path.exists('go'):
+    time.sleep(0.05)
+(out / 'gone.txt').unlink()
+(out / 'a.txt').write_text('second')
+(out / 'last.txt').write_text('words')
+";
+
+fn here(rig: &Rig, name: &str) -> PathBuf {
+    rig.folder("results").join(name)
+}
+
+fn text(rig: &Rig, name: &str) -> String {
+    std::fs::read_to_string(here(rig, name)).unwrap_or_default()
+}
+
+/// The only mirror of a reply.
+fn mirror(facts: &Value) -> Value {
+    let mirrors = facts["mirrors"].as_array();
+    let [mirror] = &mirrors.unwrap_or_else(|| panic!("{facts}"))[..] else {
+        panic!("{facts}");
+    };
+    mirror.clone()
+}
+
+/// Waits until this holds for the only mirror.
+async fn until_it_is(bridge: &Client, holds: impl Fn(&Value) -> bool) -> Value {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let now = mirror(&call(bridge, "mirror_folder", json!({})).await.facts);
+        if holds(&now) {
+            return now;
+        }
+        assert!(Instant::now() < end, "{now}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn results_come_home_while_their_code_runs_and_the_last_pass_follows_its_end() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    let arguments = json!({"code": CODE, "mirror": "out", "wait_sec": 0});
+    let begun = call(&bridge, "run_code_long", arguments).await;
+    assert!(begun.facts["mirror"].is_string(), "{begun:?}");
+    rig.proxy.cut();
+    until(|| text(&rig, "out/a.txt") == "first").await;
+    rig.proxy.cut();
+    until(|| here(&rig, "out/deep/large.bin").exists()).await;
+    let large = std::fs::read(here(&rig, "out/deep/large.bin")).unwrap();
+    assert_eq!(large.len(), 256 * 8192);
+    let link = json!([{"name": "link", "reason": "it is a link"}]);
+    until_it_is(&bridge, |now| {
+        now["status"] == "following" && now["skipped"] == link
+    })
+    .await;
+
+    std::fs::write(rig.executor.root().join("go"), "").unwrap();
+    let ended = finish(&bridge, begun).await;
+    succeeded(&ended);
+    assert!(ended.facts["mirror"].is_string(), "{ended:?}");
+    until(|| text(&rig, "out/last.txt") == "words").await;
+    assert_eq!(
+        (text(&rig, "out/a.txt"), text(&rig, "out/gone.txt")),
+        ("second".into(), "gone".into())
+    );
+    let now = until_it_is(&bridge, |now| now["status"] == "ended").await;
+    assert!(now["last_pass_at"].is_string(), "{now}");
+    let names = std::fs::read_dir(rig.folder("results")).unwrap();
+    let names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        !names
+            .iter()
+            .any(|name| name.to_string_lossy().contains("partial")),
+        "{names:?}"
+    );
+
+    // Code that ends within the call: its reply follows the last pass.
+    let code = "pathlib.Path('quick').mkdir(); pathlib.Path('quick/q.txt').write_text('q')";
+    let arguments = json!({"code": code, "mirror": "quick", "checkpoint_name": "quick"});
+    let quick = call(&bridge, "run_code_long", arguments).await;
+    succeeded(&quick);
+    let said = quick.facts["mirror"].as_str().unwrap();
+    assert!(said.contains("last pass is complete"), "{said}");
+    assert_eq!(text(&rig, "quick/q.txt"), "q");
+}
+
+#[tokio::test]
+async fn a_lost_machine_has_left_its_results_here_and_the_next_bridge_goes_on() {
+    let mut rig = Rig::start().await;
+    let out = rig.executor.root().join("out");
+    std::fs::create_dir(&out).unwrap();
+    std::fs::write(out.join("before"), "1").unwrap();
+    let bridge = rig.bridge(&[]).await;
+    let arguments = json!({"remote_path": "out", "to": "kept/out"});
+    let begun = call(&bridge, "mirror_folder", arguments.clone()).await;
+    assert!(!begun.is_error, "{begun:?}");
+    until(|| text(&rig, "kept/out/before") == "1").await;
+    until_it_is(&bridge, |now| now["status"] == "following").await;
+
+    let again = json!({"remote_path": "other", "to": "kept/out/deep"});
+    failed(
+        &call(&bridge, "mirror_folder", again).await,
+        "already_exists",
+    );
+    std::fs::create_dir_all(here(&rig, "mine")).unwrap();
+    std::fs::write(here(&rig, "mine/own"), "").unwrap();
+    let occupied = json!({"remote_path": "other", "to": "mine"});
+    failed(
+        &call(&bridge, "mirror_folder", occupied).await,
+        "already_exists",
+    );
+    let outside = json!({"remote_path": "other", "to": "../away"});
+    failed(
+        &call(&bridge, "mirror_folder", outside).await,
+        "outside_save_dir",
+    );
+
+    rig.executor.kill();
+    std::fs::write(out.join("after"), "2").unwrap();
+    let now = mirror(&call(&bridge, "mirror_folder", json!({})).await.facts);
+    assert!(now["last_pass_at"].is_string(), "{now}");
+    let said = now["message"].as_str().unwrap();
+    assert!(said.contains("what had settled by"), "{now}");
+    bridge.leave().await;
+    rig.executor.restart();
+    let bridge = rig.bridge(&[]).await;
+    until(|| text(&rig, "kept/out/after") == "2").await;
+    let stopped = call(
+        &bridge,
+        "mirror_folder",
+        json!({"to": "kept/out", "stop": true}),
+    )
+    .await;
+    assert_eq!(mirror(&stopped.facts)["status"], "stopped", "{stopped:?}");
+    assert_eq!(mirror(&stopped.facts)["files"], 1, "{stopped:?}");
+
+    // Here and there are one folder, or one is inside the other.
+    let root = rig.executor.root().to_string_lossy().into_owned();
+    let bridge = rig.bridge(&[("LOCAL_SAVE_DIR", &root)]).await;
+    for arguments in [
+        json!({"remote_path": "same"}),
+        json!({"remote_path": "outer", "to": "outer/deep"}),
+        json!({"remote_path": "inner/deep", "to": "inner"}),
+    ] {
+        let answer = call(&bridge, "mirror_folder", arguments).await;
+        failed(&answer, "invalid_argument");
+    }
+}
