@@ -11,6 +11,7 @@ from contract import PAGE, examples, faults, kind_of
 from harness import Executor
 
 from smart_colab_executor.core.arguments import SESSION_NAME
+from smart_colab_executor.files.digests import ALGORITHMS, FASTEST
 from smart_colab_executor.http.middleware import MAX_BODY_BYTES
 from smart_colab_executor.jobs.job import MAX_CODE_HEAD_CHARS, MAX_HOLD_SEC
 from smart_colab_executor.jobs.request import MAX_TIMEOUT_SEC, JobRequest
@@ -43,6 +44,7 @@ def test_the_pages_limits_match_the_executors() -> None:
         "session_name": SESSION_NAME.pattern,
     }
     assert example("Probe")["executor"]["api"] == API_VERSION
+    assert f"`X-Smart-Colab-Digests: {', '.join(ALGORITHMS)}`" in PAGE
     assert JobRequest.parse(example("JobRequest")).loop == example("JobRequest")["loop"]
 
 
@@ -95,11 +97,13 @@ def test_replies_of_the_executor_match_the_types_on_the_page(executor: Executor)
         ("FileList", "GET", "/files/list?path=contract", None),
         ("FileChanges", "GET", f"/files/changes?path=contract&wait=2&job={job_id}", None),
         ("FileStat", "GET", "/files/stat?path=contract/a.txt&digest=sha256", None),
+        ("FileStat", "GET", f"/files/stat?path=contract/a.txt&digest={FASTEST}", None),
         ("FileStat", "GET", "/files/stat?path=contract", None),
         ("FileText", "GET", "/files/read?path=contract/a.txt", None),
         ("FilePreview", "GET", "/files/preview?path=contract/a.txt", None),
         ("FilePreview", "GET", "/files/preview?path=contract/a.gz&rows=5", None),
         ("Upload", "GET", f"/files/upload?path=contract/b.bin&size=1&sha256={sha256}", None),
+        ("Upload", "GET", f"/files/upload?path=contract/a.txt&size=8&id={sha256}", None),
     ]:
         check(kind, executor.call(method, path, body).body)
     bundle = executor.call("POST", "/files/bundle", {"path": "contract", "names": ["a.txt", "none.txt"]}).body

@@ -9,6 +9,7 @@ import pytest
 from smart_colab_executor.core.errors import InvalidArgument, IsADirectory, NotFound
 from smart_colab_executor.files import digests as digests_module
 from smart_colab_executor.files import files as module
+from smart_colab_executor.files.digests import ALGORITHMS, Prefix
 from smart_colab_executor.files.files import Files
 
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
@@ -41,13 +42,13 @@ class TestStat:
     ) -> None:
         put(root, "a")
         made = []
-        real = digests_module.sha256
+        real = Prefix.read
 
-        def counted(stream: BufferedReader) -> str:
+        def counted(self: Prefix, stream: BufferedReader) -> None:
             made.append(stream.name)
-            return real(stream)
+            real(self, stream)
 
-        monkeypatch.setattr(digests_module, "sha256", counted)
+        monkeypatch.setattr(Prefix, "read", counted)
         first = files.stat("a", "sha256")
         assert first["sha256"] == hashlib.sha256(b"a").hexdigest()
         assert files.stat("a", "sha256") == first
@@ -56,16 +57,24 @@ class TestStat:
         assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"other").hexdigest()
         assert files.stat("a", None)["etag"] != first["etag"]
 
+    @pytest.mark.skipif("blake3" not in ALGORITHMS, reason="an optional package")
+    def test_the_digest_is_the_one_that_was_asked_for(self, files: Files, root: Path) -> None:
+        (root / "a").write_text("abc")
+        found = files.stat("a", "blake3")
+        assert found["blake3"] == "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
+        assert found["sha256"] is None
+        assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"abc").hexdigest()
+
     def test_a_slow_digest_is_pending(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "a")
         gate = threading.Event()
-        real = digests_module.sha256
+        real = Prefix.read
 
-        def slow(stream: BufferedReader) -> str:
+        def slow(self: Prefix, stream: BufferedReader) -> None:
             gate.wait()
-            return real(stream)
+            real(self, stream)
 
-        monkeypatch.setattr(digests_module, "sha256", slow)
+        monkeypatch.setattr(Prefix, "read", slow)
         monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 0.01)
         pending = files.stat("a", "sha256")
         assert (pending["sha256"], pending["digest_pending"]) == (None, True)
@@ -78,24 +87,24 @@ class TestStat:
         self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         put(root, "a")
-        real = digests_module.sha256
+        real = Prefix.read
 
-        def meddle(stream: BufferedReader) -> str:
+        def meddle(self: Prefix, stream: BufferedReader) -> None:
             (root / "a").write_text("changed")
-            return real(stream)
+            real(self, stream)
 
         with monkeypatch.context() as patched:
-            patched.setattr(digests_module, "sha256", meddle)
+            patched.setattr(Prefix, "read", meddle)
             assert files.stat("a", "sha256")["digest_pending"] is True
         assert files.stat("a", "sha256")["sha256"] == hashlib.sha256(b"changed").hexdigest()
 
     def test_a_failed_digest_gives_the_reason(self, files: Files, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         put(root, "a")
 
-        def fail(_: BufferedReader) -> str:
+        def fail(*_: object) -> None:
             raise OSError(5, "Input/output error")
 
-        monkeypatch.setattr(digests_module, "sha256", fail)
+        monkeypatch.setattr(Prefix, "read", fail)
         with pytest.raises(InvalidArgument, match="Input/output error"):
             files.stat("a", "sha256")
 

@@ -97,6 +97,7 @@ def test_every_reply_names_boot_id_request_id_and_api_version(executor: Executor
     for path, token in (("/health", None), ("/jobs", None), ("/jobs", TOKEN), ("/nothing", TOKEN)):
         reply = executor.call("GET", path, token=token, X_Request_Id="abc-1.2_3")
         assert reply.headers["X-Boot-Id"] == executor.ready["boot_id"]
+        assert reply.headers["X-Smart-Colab-Digests"].split(", ")[-1] == "sha256"
         assert reply.headers["X-Request-Id"] == "abc-1.2_3"
         assert reply.headers["X-Smart-Colab-Api"] == str(API_VERSION)
 

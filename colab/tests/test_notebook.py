@@ -189,7 +189,7 @@ class TestSecret:
 class TestInstall:
     def test_needed_packages_match_the_packages_dependencies(self) -> None:
         project = tomllib.loads((HERE.parent / "pyproject.toml").read_text("utf-8"))["project"]
-        assert sorted(NEEDED) == sorted(project["dependencies"])
+        assert sorted(NEEDED) == sorted([*project["dependencies"], *project["optional-dependencies"]["fast"]])
 
     def test_nothing_is_installed_when_nothing_is_missing(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "executable", "/nowhere/python")

@@ -195,6 +195,10 @@ def test_a_file_is_uploaded_over_many_http_connections(executor: Executor) -> No
         {"sha256": ""},
         {"sha256": "A" * 64},
         {"sha256": "g" * 64},
+        {"id": "0" * 63},
+        {"id": "0" * 64, "digest": "0" * 64},
+        {"id": "0" * 64, "digest": "md5:" + "0" * 64},
+        {"id": "0" * 64, "digest": "sha256:0"},
         {"path": "a\0b"},
     ],
 )

@@ -10,13 +10,14 @@ import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from upload_helpers import DATA, STATE, add, hidden, named, send, uploads_in
 
 from smart_colab_executor.core.errors import Damaged, Incomplete, InvalidArgument, IsADirectory, OutsideRoot
 from smart_colab_executor.files import digests as digests_module
-from smart_colab_executor.files.digests import Digests
+from smart_colab_executor.files.digests import Digest, Digests, Prefix
 from smart_colab_executor.files.uploads import Upload, Uploads, merge_ranges
 from smart_colab_executor.http.problems import problem
 
@@ -52,7 +53,7 @@ class TestPieces:
         assert done == {
             "path": str(root / "deep/er/a.bin"),
             "size": len(DATA),
-            "sha256": upload.sha256,
+            "sha256": upload.name,
             "state": "complete",
             "received": [(0, len(DATA))],
             "executable": False if os.name != "nt" else None,
@@ -169,21 +170,22 @@ class TestFinish:
         assert (root / "deep/empty").read_bytes() == b""
         assert uploads.finish(upload, None)["state"] == "complete"
         with pytest.raises(Damaged):
-            uploads.finish(uploads.find("other", 0, "0" * 64), None)
+            uploads.finish(uploads.find("other", 0, "0" * 64, Digest("sha256", "0" * 64)), None)
         assert hidden(root) == []
 
     def test_a_finish_during_the_digest_can_be_repeated(
         self, uploads: Uploads, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        upload, gate, real = named(uploads, "a.bin"), threading.Event(), digests_module.sha256
+        upload, gate, real = named(uploads, "a.bin"), threading.Event(), Prefix.read
         made = []
 
-        def slow(stream: io.BufferedReader) -> str:
-            made.append(stream.name)
-            gate.wait()
-            return real(stream)
+        def slow(self: Prefix, stream: io.BufferedReader, stop: int | None = None) -> None:
+            if stop is None:
+                made.append(stream.name)
+                gate.wait()
+            real(self, stream, stop)
 
-        monkeypatch.setattr(digests_module, "sha256", slow)
+        monkeypatch.setattr(Prefix, "read", slow)
         monkeypatch.setattr(digests_module, "DIGEST_TIMEOUT_SEC", 0.01)
         add(uploads, upload, 0, len(DATA))
         assert uploads.finish(upload, None)["state"] == "checking"
@@ -201,9 +203,9 @@ class TestFinish:
     ) -> None:
         upload, real = named(uploads, "a.bin"), Digests.get
 
-        def removed(self: Digests, file: Path, etag: str) -> str | None:
+        def removed(self: Digests, file: Path, *rest: Any) -> Digest | None:
             upload.partial.unlink()
-            return real(self, file, etag)
+            return real(self, file, *rest)
 
         add(uploads, upload, 0, len(DATA))
         monkeypatch.setattr(Digests, "get", removed)
@@ -216,8 +218,8 @@ class TestFinish:
         upload, real = named(uploads, "a.bin"), Digests.get
         times = itertools.count(1)
 
-        def touched(self: Digests, file: Path, etag: str) -> str | None:
-            found = real(self, file, etag)
+        def touched(self: Digests, file: Path, *rest: Any) -> Digest | None:
+            found = real(self, file, *rest)
             os.utime(file, (0, next(times)))
             return found
 

@@ -23,8 +23,8 @@ use crate::runtime::{
     RuntimeError, RuntimeResult, Sessions,
 };
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
-    UploadKey,
+    Algorithm, BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText,
+    Upload, UploadKey,
 };
 use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
@@ -209,7 +209,7 @@ impl Files for Until {
             .await
     }
 
-    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
+    async fn stat(&self, path: &str, digest: Option<Algorithm>) -> RuntimeResult<FileStat> {
         self.freely(|runtime| async move { runtime.stat(path, digest).await })
             .await
     }

@@ -194,7 +194,7 @@ impl Reading<'_> {
 
     /// Fetches a whole file whose size was checked.
     async fn fetch(&self, path: &str) -> RuntimeResult<Bytes> {
-        let stat = self.files.stat(path, false).await?;
+        let stat = self.files.stat(path, None).await?;
         // It may have grown since; then only its beginning is fetched.
         let end = stat.size.min(MAX_FETCHED_BYTES);
         let etag = stat.etag.unwrap_or_default();

@@ -17,14 +17,15 @@ use std::ops::Range;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
 use crate::base::ids::JobId;
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
-    UploadKey,
+    Algorithm, BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText,
+    Upload, UploadKey,
 };
 use crate::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use crate::wire::machine::{Health, Probe};
@@ -106,8 +107,12 @@ pub trait Files: Send + Sync {
     async fn list_files(&self, query: &ListQuery) -> RuntimeResult<FileList>;
     /// Waits for changes of files in a folder; repeating it with the same cursor reports them again.
     async fn changes(&self, query: &ChangesQuery) -> RuntimeResult<FileChanges>;
+    /// The fastest digest that the runtime computes, where uploads may be named before theirs is known; none where all are named by their SHA-256.
+    fn fastest_digest(&self) -> Option<Algorithm> {
+        None
+    }
     /// With `digest`, the executor may answer `digest_pending`: ask again.
-    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat>;
+    async fn stat(&self, path: &str, digest: Option<Algorithm>) -> RuntimeResult<FileStat>;
     /// The bytes in `range` of the file if it still has this `etag`; otherwise [`RuntimeError::Changed`].
     async fn download(
         &self,
@@ -131,6 +136,21 @@ pub trait Files: Send + Sync {
         offset: u64,
         bytes: Bytes,
     ) -> RuntimeResult<Upload>;
+    /// Like [`Self::upload_piece`], with `length` bytes that are read as they are sent.
+    async fn upload_stream(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        length: u64,
+        bytes: ByteStream,
+    ) -> RuntimeResult<Upload> {
+        let length = usize::try_from(length).unwrap_or_default();
+        let whole = bytes.try_fold(BytesMut::with_capacity(length), async |mut whole, part| {
+            whole.extend_from_slice(&part);
+            Ok(whole)
+        });
+        self.upload_piece(key, offset, whole.await?.freeze()).await
+    }
     /// Has an upload checked and put in its place, with this modification time (RFC 3339). `expected`: the etag that the file there must still
     /// have, or [`ABSENT`](crate::wire::files::ABSENT); otherwise the refusal is `file_changed`.
     async fn finish_upload(

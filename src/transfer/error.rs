@@ -40,7 +40,7 @@ pub enum TransferError {
         #[source]
         source: Arc<RuntimeError>,
     },
-    #[error("{remote} failed its SHA-256 check twice (remote {expected}, local {received})")]
+    #[error("{remote} failed its integrity check twice (remote {expected}, local {received})")]
     Damaged {
         remote: String,
         expected: String,

@@ -26,7 +26,7 @@ pub mod upload;
 pub use error::{TransferError, TransferResult};
 pub use look::Look;
 pub(crate) use report::bytes as size_text;
-pub use report::{Skipped, Status};
+pub use report::{Digests, Skipped, Status};
 pub use trouble::Trouble;
 
 /// Default limit of a transfer, in bytes; more needs an explicit `max_bytes`.

@@ -5,12 +5,34 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::base::text::counted;
+use crate::wire::files::{Algorithm, Digest};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Running,
     Complete,
+}
+
+/// The digest by which a file was checked on both sides; none for a folder, whose files are each checked.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Digests {
+    /// 64 hexadecimal digits; null where BLAKE3 was used, the faster one.
+    pub sha256: Option<String>,
+    /// As `b3sum` prints it.
+    #[serde(skip_serializing_if = "is_default")]
+    pub blake3: Option<String>,
+}
+
+impl From<Digest> for Digests {
+    fn from(digest: Digest) -> Self {
+        let mut digests = Self::default();
+        match digest.algorithm {
+            Algorithm::Blake3 => digests.blake3 = Some(digest.value),
+            Algorithm::Sha256 => digests.sha256 = Some(digest.value),
+        }
+        digests
+    }
 }
 
 /// A skipped entry of a folder.

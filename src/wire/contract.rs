@@ -22,12 +22,15 @@ use super::session::{Cleanup, CleanupRequest, Removed, Restarted, Session, Varia
 const PAGE: &str = include_str!("../../colab/API.md");
 /// Types that the bridge does not use.
 const FOREIGN: [&str; 4] = ["ExecuteRequest", "Execution", "Ready", "AuditLine"];
-const UNREAD: [&str; 7] = [
+const UNREAD: [&str; 10] = [
     "Problem.type",
     "Problem.title",
     "Probe.executor.api",
     "Probe.limits.max_code_head_chars",
     "Probe.limits.session_name",
+    "Upload.path",
+    "Upload.size",
+    "Upload.sha256",
     // Serialized for programs only.
     "FileList.entries.executable",
     "FileChanges.entries.executable",

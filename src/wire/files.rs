@@ -79,6 +79,9 @@ pub struct FileStat {
     pub etag: Option<String>,
     #[serde(default)]
     pub sha256: Option<String>,
+    /// None from older executors.
+    #[serde(default)]
+    pub blake3: Option<String>,
     /// The requested digest is still being computed.
     #[serde(default)]
     pub digest_pending: bool,
@@ -131,21 +134,83 @@ pub struct FilePreview {
 /// The etag of a file that is not there.
 pub const ABSENT: &str = "absent";
 
+/// How a digest of 32 bytes is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Algorithm {
+    Blake3,
+    Sha256,
+}
+
+impl Algorithm {
+    /// The name in requests and headers.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Blake3 => "blake3",
+            Self::Sha256 => "sha256",
+        }
+    }
+
+    /// The first known one of a `X-Smart-Colab-Digests` header, which names those of an executor, the fastest first.
+    #[must_use]
+    pub fn fastest(header: &str) -> Option<Self> {
+        let known = [Self::Blake3, Self::Sha256];
+        let mut names = header.split(',').map(str::trim);
+        names.find_map(|name| known.into_iter().find(|known| known.name() == name))
+    }
+}
+
+/// The digest of a file's bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Digest {
+    pub algorithm: Algorithm,
+    /// 64 lowercase hexadecimal digits.
+    pub value: String,
+}
+
+impl FileStat {
+    /// The digest by this algorithm, if the reply has it.
+    #[must_use]
+    pub fn digest(&self, algorithm: Algorithm) -> Option<Digest> {
+        let value = match algorithm {
+            Algorithm::Blake3 => &self.blake3,
+            Algorithm::Sha256 => &self.sha256,
+        };
+        let value = value.as_ref()?.to_ascii_lowercase();
+        Some(Digest { algorithm, value })
+    }
+}
+
 /// Identifies an upload, so that it can be resumed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UploadKey {
     pub path: String,
     /// Bytes.
     pub size: u64,
-    /// 64 lowercase hexadecimal digits.
-    pub sha256: String,
+    pub content: Content,
+}
+
+/// Names the bytes of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    /// By their SHA-256, which every runtime knows.
+    Sha256(String),
+    /// By a name of the sender's, 64 lowercase hexadecimal digits, so that they can be sent before their digest is known.
+    Named { id: String, digest: Option<Digest> },
+}
+
+impl Content {
+    #[must_use]
+    pub fn id(&self) -> &str {
+        match self {
+            Self::Sha256(id) | Self::Named { id, .. } => id,
+        }
+    }
 }
 
 /// The state of an upload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {
-    #[serde(flatten)]
-    pub key: UploadKey,
     pub state: UploadState,
     /// Byte ranges (start, exclusive end), in order, without overlaps.
     pub received: Vec<(u64, u64)>,
@@ -158,6 +223,8 @@ pub struct Upload {
 #[serde(rename_all = "snake_case")]
 pub enum UploadState {
     Open,
+    /// Nothing has arrived, and the file at the path has this size: ask with the digest whether it has these bytes.
+    Similar,
     /// The digest is being checked: ask again.
     Checking,
     /// The file at the path has these bytes.

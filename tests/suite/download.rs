@@ -150,7 +150,7 @@ async fn a_file_arrives_whole_under_its_own_name() {
         .await
         .unwrap();
     assert_eq!(report.status, Status::Complete);
-    assert_eq!(report.sha256, Some(sha256(&bytes)));
+    assert_eq!(report.digests.sha256, Some(sha256(&bytes)));
     assert_eq!(report.size_bytes, Some(bytes.len() as u64));
     assert_eq!(report.received_bytes, bytes.len() as u64);
     assert!(!report.renamed && !report.is_folder);
@@ -171,7 +171,7 @@ async fn an_empty_file_is_downloaded() {
     )
     .await
     .unwrap();
-    assert_eq!(report.sha256, Some(sha256(b"")));
+    assert_eq!(report.digests.sha256, Some(sha256(b"")));
     assert_eq!(tree(&folder.path()), ["a/", "a/b/", "a/b/none.txt"]);
     assert_eq!(server.state().requests_for("download"), 0);
 }
@@ -201,12 +201,12 @@ async fn the_same_file_keeps_its_name_and_is_not_fetched_again() {
     let again = get(&downloads, "/content/a.bin", None).await.unwrap();
     assert!(again.verified && !first.verified && !again.renamed);
     assert_eq!(
-        (again.local_path, again.sha256),
-        (first.local_path, first.sha256)
+        (again.local_path, again.digests.sha256),
+        (first.local_path, first.digests.sha256)
     );
     assert_eq!((again.received_bytes, again.files), (0, 1));
     assert!(
-        again.message.contains("verified by its SHA-256"),
+        again.message.contains("verified by its digest"),
         "{}",
         again.message
     );

@@ -240,7 +240,7 @@ async fn a_file_resumes_where_its_connection_broke() {
     let (path, bytes) = ("/content/a.txt", Bytes::from_static(b"0123456789"));
     let files = [(path.to_owned(), bytes.clone())].into();
     bench.machine(0).disk().files = files;
-    let etag = bench.until().stat(path, false).await.unwrap().etag.unwrap();
+    let etag = bench.until().stat(path, None).await.unwrap().etag.unwrap();
     bench.set_mishap(Mishap::ReplyLost);
     let stream = bench.until().download(path, 0..10, &etag).await.unwrap();
     let pieces: Vec<Bytes> = stream.try_collect().await.unwrap();

@@ -124,7 +124,7 @@ async fn a_file_arrives_whole_with_its_modification_time() {
     assert_eq!(report.status, Status::Complete);
     assert_eq!(report.remote_path, "/content/m.pt");
     assert_eq!(Path::new(&report.local_path), path);
-    assert_eq!(report.sha256, Some(sha256(&bytes)));
+    assert_eq!(report.digests.sha256, Some(sha256(&bytes)));
     assert_eq!(report.size_bytes, Some(bytes.len() as u64));
     assert_eq!(
         (report.sent_bytes, report.already_there_bytes),
@@ -153,7 +153,7 @@ async fn an_empty_file_arrives() {
     write(folder.path(), "empty", b"");
     let uploads = bridge(&server, folder.path());
     let report = put(&uploads, "empty", "a/b/").await.unwrap();
-    assert_eq!(report.sha256, Some(sha256(b"")));
+    assert_eq!(report.digests.sha256, Some(sha256(b"")));
     assert_eq!(server.state().content("/content/a/b/empty"), Some(&b""[..]));
 }
 

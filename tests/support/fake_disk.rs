@@ -63,6 +63,7 @@ impl Disk {
             executable: None,
             etag: Some(etag(bytes)),
             sha256: Some(sha256(bytes)),
+            blake3: None,
             digest_pending: false,
         })
     }
@@ -148,10 +149,9 @@ impl Disk {
         let is_there = self
             .files
             .get(&key.path)
-            .is_some_and(|bytes| sha256(bytes) == key.sha256);
-        let pieces = self.pieces.get(&key.sha256).into_iter().flatten();
+            .is_some_and(|bytes| sha256(bytes) == key.content.id());
+        let pieces = self.pieces.get(key.content.id()).into_iter().flatten();
         Upload {
-            key: key.clone(),
             state: if is_there {
                 UploadState::Complete
             } else {
@@ -166,16 +166,16 @@ impl Disk {
 
     pub(crate) fn piece(&mut self, key: &UploadKey, offset: u64, bytes: Bytes) -> Upload {
         self.pieces
-            .entry(key.sha256.clone())
+            .entry(key.content.id().to_owned())
             .or_default()
             .insert(offset, bytes);
         self.upload(key)
     }
 
     pub(crate) fn finish(&mut self, key: &UploadKey) -> RuntimeResult<Upload> {
-        let pieces = self.pieces.remove(&key.sha256).unwrap_or_default();
+        let pieces = self.pieces.remove(key.content.id()).unwrap_or_default();
         let whole: Vec<_> = pieces.into_values().flatten().collect();
-        if sha256(&whole) != key.sha256 {
+        if sha256(&whole) != key.content.id() {
             return Err(refused(409, "damaged"));
         }
         self.files.insert(key.path.clone(), whole.into());

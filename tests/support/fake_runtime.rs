@@ -17,8 +17,8 @@ use smart_colab::runtime::{
     RuntimeError, RuntimeResult, Sessions,
 };
 use smart_colab::wire::files::{
-    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
-    UploadKey,
+    Algorithm, BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText,
+    Upload, UploadKey,
 };
 use smart_colab::wire::job::{CellNames, EventPage, InputRequest, Job, JobRequest};
 use smart_colab::wire::machine::{Health, Probe};
@@ -293,7 +293,7 @@ impl Files for FakeRuntime {
         Err(not_found())
     }
 
-    async fn stat(&self, path: &str, _: bool) -> RuntimeResult<FileStat> {
+    async fn stat(&self, path: &str, _: Option<Algorithm>) -> RuntimeResult<FileStat> {
         let gets_out = self.arrive(None)?;
         answer(gets_out, self.disk().stat(path))
     }

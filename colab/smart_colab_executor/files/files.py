@@ -17,7 +17,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 from ..core.errors import InvalidArgument
 from ..wire.files import FileEntry, FileList, FileStat, FileType
 from .content_root import STATE_FOLDER, ContentRoot, names, show
-from .digests import Digests, etag_of
+from .digests import Digests, check_algorithm, etag_of
 from .file_types import SNIFFED_BYTES, sniff
 from .os_errors import missing_error, translate_read_errors
 from .partials import is_executable, is_partial
@@ -69,8 +69,7 @@ class Files:
 
     def stat(self, path: str, digest: str | None) -> FileStat:
         """Describe a file. `digest_pending`: ask again; the digest is being computed, or the file changed meanwhile."""
-        if digest not in (None, "", "sha256"):
-            raise InvalidArgument(f"{digest!r} is not a supported digest.", "Ask for digest=sha256.")
+        algorithm = check_algorithm(digest) if digest else None
         file = self._root.locate(path)
         entry = self.entry(file.parent, file.name, recursive=False)
         if entry is None:
@@ -78,14 +77,22 @@ class Files:
                 file.lstat()
             raise missing_error(file)
         is_file = entry["type"] == "file"
-        reply: FileStat = {**entry, "path": show(file), "etag": None, "sha256": None, "digest_pending": False}
+        reply: FileStat = {
+            **entry,
+            "path": show(file),
+            "etag": None,
+            "sha256": None,
+            "blake3": None,
+            "digest_pending": False,
+        }
         if is_file:
             with translate_read_errors(file):
                 reply["etag"] = etag_of(file.stat())
-        if is_file and digest:
-            found = self.digests.get(file, str(reply["etag"]))
-            reply["sha256"] = found
+        if is_file and algorithm:
+            found = self.digests.get(file, str(reply["etag"]), algorithm)
             reply["digest_pending"] = found is None
+            if found is not None:
+                reply["blake3" if algorithm == "blake3" else "sha256"] = found.value
         return reply
 
     def read(self, path: str, line: int, lines: int, max_bytes: int) -> dict[str, Any]:

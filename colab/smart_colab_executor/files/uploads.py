@@ -1,7 +1,8 @@
 """Uploads: files received in pieces, in any order, and verified before they get their name.
 
 Received ranges are recorded in the state folder once written, so an upload outlives the executor. No state is kept in
-memory: path, size and digest identify an upload; its record and its partial file hold the rest.
+memory but the digest of the bytes so far, which is computed beside the transfer, and can be computed again. Path, size
+and a name for the bytes identify an upload; its record and its partial file hold the rest.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 from ..core.errors import Damaged, DiskFull, FileChanged, Incomplete, InvalidArgument, NotFound
 from ..core.spoiled import ERRORS, read_object, set_aside
 from ..wire.files import Upload as FileUpload
+from ..wire.files import UploadState
 from .content_root import ContentRoot, show
-from .digests import Digests, etag_of
+from .digests import FASTEST, Digest, Digests, Prefix, etag_of
 from .os_errors import folder_error, translate_write_errors
 from .partials import goal_at, is_executable, make_executable, note_partials, partial_of, rename_into_place
 
@@ -29,6 +31,12 @@ BLOCK = 256 * 1024
 ZEROS = bytes(BLOCK)
 # Uploads written to at once; the pieces of one upload are written in turn.
 LOCKS = 64
+# Uploads whose digest is computed while they arrive.
+MAX_FRONTS = 64
+# Bytes hashed for each byte that arrived: a resumed upload catches up, and no piece waits for long.
+CATCH_UP = 2
+# Beside the digests of a file, so that a piece that comes late is known to be of a complete upload.
+NAME = "name"
 # The ETag of a file that is not there.
 ABSENT = "absent"
 # Each may wait for a digest, and the request must return in time.
@@ -45,12 +53,15 @@ class Upload:
     """The path as replies spell it."""
     goal: Path
     size: int
-    sha256: str
+    name: str
+    """Of the bytes: their SHA-256, or 64 hexadecimal digits that the sender chose."""
+    digest: Digest | None
+    """Of the bytes; None while the sender does not know it."""
 
     @property
     def key(self) -> str:
         """32 hexadecimal digits."""
-        name = b"%b\0%d\0%b" % (os.fsencode(self.goal), self.size, self.sha256.encode())
+        name = b"%b\0%d\0%b" % (os.fsencode(self.goal), self.size, self.name.encode())
         return hashlib.sha256(name).hexdigest()[:32]
 
     @property
@@ -62,12 +73,12 @@ class Upload:
         """Return whether all bytes are received."""
         return received == ([(0, self.size)] if self.size else [])
 
-    def describe(self, state: Literal["open", "checking", "complete"], received: Ranges) -> FileUpload:
+    def describe(self, state: UploadState, received: Ranges) -> FileUpload:
         """Describe the upload as the API shows it."""
         return {
             "path": self.shown,
             "size": self.size,
-            "sha256": self.sha256,
+            "sha256": self.digest.value if self.digest and self.digest.algorithm == "sha256" else None,
             "state": state,
             "received": received,
             "executable": self._is_executable() if state == "complete" else None,
@@ -80,6 +91,14 @@ class Upload:
             return None
 
 
+class _Front:
+    """The digest of the bytes from an upload's first one on, while the others arrive."""
+
+    def __init__(self, algorithm: str) -> None:
+        self.lock = threading.Lock()
+        self.prefix = Prefix(algorithm)
+
+
 class Uploads:
     """The uploads into `root`, with a record of each in the folder `notes`. Thread-safe."""
 
@@ -90,11 +109,13 @@ class Uploads:
         self._locks = [threading.Lock() for _ in range(LOCKS)]
         # Taken last, so that no other upload replaces a goal between its check and its replacement.
         self._goals = [threading.Lock() for _ in range(LOCKS)]
+        self._fronts: dict[str, _Front] = {}
+        self._fronts_lock = threading.Lock()
 
-    def find(self, path: str, size: int, sha256: str) -> Upload:
+    def find(self, path: str, size: int, name: str, digest: Digest | None) -> Upload:
         """Identify the upload to a path. Raises IsADirectory, InvalidArgument, OutsideRoot."""
         file, goal = goal_at(self._root, path)
-        return Upload(show(file), goal, size, sha256)
+        return Upload(show(file), goal, size, name, digest)
 
     def look(self, upload: Upload) -> FileUpload:
         """Report the upload's state; waits some seconds for the digest of the file at its goal.
@@ -122,14 +143,21 @@ class Uploads:
                 return upload.describe("complete", _whole(upload))
             received = self._received(upload)
             # A piece already received is left alone: its digest may be being computed.
-            if length and not any(start <= offset and stop <= end for start, end in received):
+            is_new = length and not any(start <= offset and stop <= end for start, end in received)
+            if is_new:
                 self._make_folder(upload)
                 if not received:
                     _check_room(upload, received)
                     self._note(upload, received)  # so that a partial file without a note is never left behind
-                _write(upload.partial, offset, length, body)
+                try:
+                    _write(upload.partial, offset, length, body)
+                finally:
+                    if not received or any(start < stop and offset < end for start, end in received):
+                        self._take_front(upload)  # bytes that it has seen were replaced
                 received = merge_ranges([*received, (offset, stop)])
                 self._note(upload, received)
+        if is_new:
+            self._advance(upload, received, CATCH_UP * length)
         return upload.describe("open", received)
 
     def finish(
@@ -152,6 +180,9 @@ class Uploads:
         self, upload: Upload, modified_ns: int | None, executable: bool, expected: str | None
     ) -> FileUpload | None:
         """Finish the upload; return None if the partial file changed since it was verified."""
+        expected_digest = upload.digest
+        if expected_digest is None:
+            raise InvalidArgument("The digest is missing.", f"Send digest={FASTEST}:… of the file.")
         if self._is_there(upload):
             return upload.describe("complete", _whole(upload))
         with self._lock(upload), translate_write_errors(upload.goal):
@@ -164,18 +195,20 @@ class Uploads:
         if etag is None:
             return self._finished_before(upload, received)
         try:
-            digest = self._digests.get(upload.partial, etag)
+            digest = self._digests.get(
+                upload.partial, etag, expected_digest.algorithm, self._take_front(upload, expected_digest.algorithm)
+            )
         except NotFound:
             return None
         if digest is None:
             return upload.describe("checking", received)
         with self._lock(upload), translate_write_errors(upload.goal):
             is_ours = _etag(upload.partial) == etag
-            if digest != upload.sha256:
+            if digest != expected_digest:
                 if is_ours:
                     self._discard(upload)
                 raise Damaged(
-                    f"The bytes received for {upload.shown} do not match its SHA-256 and were discarded.",
+                    f"The bytes received for {upload.shown} do not match their digest and were discarded.",
                     "Send it again. If it happens again, the file changed while it was read.",
                 )
             if is_ours:
@@ -194,10 +227,12 @@ class Uploads:
         rename_into_place(upload.partial, upload.goal, modified_ns, executable)
         self._note_path(upload).unlink(missing_ok=True)
         etag = _etag(upload.goal)
-        if etag is not None:
-            self._digests.note(upload.goal, etag, upload.sha256)
+        if etag is not None and upload.digest is not None:
+            self._digests.note(upload.goal, etag, upload.digest)
+            self._digests.note(upload.goal, etag, Digest(NAME, upload.name))
 
     def _discard(self, upload: Upload) -> None:
+        self._take_front(upload)
         upload.partial.unlink()
         self._note_path(upload).unlink(missing_ok=True)
 
@@ -212,18 +247,47 @@ class Uploads:
 
     def _look(self, upload: Upload, received: Ranges) -> FileUpload:
         etag = self._etag_there(upload)
-        if etag is not None:
-            digest = self._digests.get(upload.goal, etag)
+        if etag is not None and upload.digest is not None:
+            digest = self._digests.get(upload.goal, etag, upload.digest.algorithm)
             if digest is None:
                 return upload.describe("checking", received)
-            if digest == upload.sha256:
+            if digest == upload.digest:
                 return upload.describe("complete", _whole(upload))
+        elif etag is not None and not received:
+            return upload.describe("similar", received)
         return upload.describe("open", received)
 
     def _is_there(self, upload: Upload) -> bool:
         """Return whether the goal is known to have these bytes; computes no digest."""
         etag = self._etag_there(upload)
-        return etag is not None and self._digests.known(upload.goal, etag) == upload.sha256
+        wanted = upload.digest or Digest(NAME, upload.name)
+        return etag is not None and self._digests.known(upload.goal, etag, wanted.algorithm) == wanted
+
+    def _advance(self, upload: Upload, received: Ranges, most: int) -> None:
+        """Hash up to `most` of the bytes that follow those hashed before, unless another request is doing so."""
+        stop = received[0][1] if received and received[0][0] == 0 else 0
+        with self._fronts_lock:
+            front = self._fronts.get(upload.key)
+            if front is None:
+                while len(self._fronts) >= MAX_FRONTS:
+                    del self._fronts[next(iter(self._fronts))]
+                front = self._fronts[upload.key] = _Front(upload.digest.algorithm if upload.digest else FASTEST)
+        # What is not hashed here is when the upload is finished.
+        if stop > front.prefix.length and front.lock.acquire(blocking=False):
+            try:
+                with suppress(OSError), upload.partial.open("rb") as stream:
+                    front.prefix.read(stream, min(stop, front.prefix.length + most))
+            finally:
+                front.lock.release()
+
+    def _take_front(self, upload: Upload, algorithm: str | None = None) -> Prefix | None:
+        """Return the digest so far, if it is by this algorithm, and forget it."""
+        with self._fronts_lock:
+            front = self._fronts.pop(upload.key, None)
+        if front is None or front.prefix.algorithm != algorithm:
+            return None
+        with front.lock:
+            return front.prefix
 
     def _etag_there(self, upload: Upload) -> str | None:
         """Return the ETag of the file at the goal if its size matches."""

@@ -17,6 +17,7 @@ from ..core.errors import InvalidArgument, NotFound
 from ..files.bundles import Bundles
 from ..files.changes import Changes
 from ..files.content_root import ContentRoot, show
+from ..files.digests import Digest, check_algorithm
 from ..files.files import MAX_ENTRIES, Files
 from ..files.previews import MAX_ROWS, Previews
 from ..files.text_lines import MAX_LINES
@@ -122,10 +123,14 @@ def _add_bundles(app: Flask, bundles: Bundles, slots: Slots) -> None:
 
 def _add_uploads(app: Flask, uploads: Uploads) -> None:
     def upload() -> Upload:
-        sha256 = request.args.get("sha256", "")
-        if not re.fullmatch(r"[0-9a-f]{64}", sha256):
-            raise InvalidArgument("'sha256' must be a SHA-256.", "Send 64 lowercase hexadecimal digits.")
-        return uploads.find(_path(), integer(request.args, "size", -1, 0, MAX_OFFSET), sha256)
+        size = integer(request.args, "size", -1, 0, MAX_OFFSET)
+        if "id" not in request.args:
+            sha256 = _hexadecimal("sha256", request.args.get("sha256", ""))
+            return uploads.find(_path(), size, sha256, Digest("sha256", sha256))
+        name = _hexadecimal("id", request.args["id"])
+        algorithm, _, value = request.args.get("digest", "").partition(":")
+        digest = Digest(check_algorithm(algorithm), _hexadecimal("digest", value)) if algorithm else None
+        return uploads.find(_path(), size, name, digest)
 
     @app.get("/files/upload")
     def look() -> Response:
@@ -135,7 +140,8 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
     def add() -> Response:
         offset = integer(request.args, "offset", -1, 0, MAX_OFFSET)
         # The server has the whole body before the route runs, and knows its length even if the client did not send it.
-        body, length = cast(BinaryIO, request.stream), request.content_length or 0
+        body, length = cast(BinaryIO, request.environ["wsgi.input"]), request.content_length or 0
+        _ = request.stream  # refuses a body that is too long
         return json_reply(uploads.add(upload(), offset, length, body))
 
     @app.post("/files/upload")
@@ -162,6 +168,12 @@ def _name_folders(path: str, root: Path, folders: Folders) -> Iterator[None]:
                 found = f" The file is there: {show(file)}." if is_there else ""
                 error.hint += f"{place}; relative paths start in {show(root)} here.{found}"
         raise
+
+
+def _hexadecimal(name: str, text: str) -> str:
+    if not re.fullmatch(r"[0-9a-f]{64}", text):
+        raise InvalidArgument(f"{name!r} lacks its 64 hexadecimal digits.", "Send them in lowercase.")
+    return text
 
 
 def _is_same(folder: Path, other: Path) -> bool:

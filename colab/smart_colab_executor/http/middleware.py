@@ -13,6 +13,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 
 from .. import __version__
 from ..core import errors
+from ..files.digests import ALGORITHMS
 from ..guard.admission import Admission, Sender
 from ..guard.audit import Audit
 from ..machine.endings import Endings
@@ -88,6 +89,7 @@ def _add_reply_headers(app: Flask, boot_id: str) -> None:
         reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
         if (age := age_sec()) is not None:
             reply.headers["X-Machine-Age"] = str(age)
+        reply.headers["X-Smart-Colab-Digests"] = ", ".join(ALGORITHMS)
         _compress(reply)
         # The page's files are many, and served to anybody.
         if g.is_logged and not (_is_page() and reply.status_code < 400):

@@ -44,6 +44,8 @@ RECEIVE_BUFFER_BYTES = 256 * 1024
 MAX_HEADER_BYTES = 64 * 1024
 # Flask answers bodies over its own limit as API.md says; this only bounds what is buffered before that.
 MAX_BUFFERED_BODY_BYTES = 16 * 1024 * 1024
+# Memory for all large bodies and replies together: a few pieces of uploads. More go to temporary files.
+MAX_KEPT_BYTES = 32 * 1024 * 1024
 # Memory for all large bodies and replies together, when the disk has no space for temporary files.
 MAX_SPILLED_BYTES = 256 * 1024 * 1024
 
@@ -108,50 +110,73 @@ class _NoRoom(OSError):
 
 
 class _Spill(io.RawIOBase):
-    """A temporary file that continues in memory when the disk is full."""
+    """Memory while all of these hold little, then a temporary file, and memory again when the disk is full."""
 
     _held = 0
     _lock = threading.Lock()
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._in_memory = 0
-        self._file: Any
-        try:
-            self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - closed by `close`
-        except OSError:
-            self._file = io.BytesIO()
+        self._is_small = True
+        self._file: Any = io.BytesIO()
 
     def write(self, data: Any) -> int:
         place = self._file.tell()
+        if self._is_small and not self._hold(place + len(data), MAX_KEPT_BYTES):
+            self._is_small = False
+            self._to_disk(place)
         if not isinstance(self._file, io.BytesIO):
             try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[self._file.write(rest) :]
+                _write_all(self._file, data)
             except OSError:
-                self._move(place)
+                self._to_memory(place)
             else:
                 return len(data)
-        self._hold(place + len(data))
+        if not self._is_small and not self._hold(place + len(data), MAX_SPILLED_BYTES):
+            raise _NoRoom
         return int(self._file.write(data))
 
-    def _move(self, place: int) -> None:
-        """Move the file's content up to `place` into memory."""
-        self._hold(place)
+    def _to_disk(self, place: int) -> None:
+        """Move the content up to `place` into a temporary file, unless the disk is full."""
+        try:
+            disk = tempfile.TemporaryFile(dir=self._folder, buffering=0)  # noqa: SIM115 - closed by `close`
+        except OSError:
+            return
+        try:
+            _write_all(disk, self._file.getvalue()[:place])
+        except OSError:
+            disk.close()
+            return
+        self._file = disk
+        self._release()
+
+    def _to_memory(self, place: int) -> None:
+        """Move the content up to `place` into memory."""
+        if not self._hold(place, MAX_SPILLED_BYTES):
+            raise _NoRoom
         disk, self._file = self._file, io.BytesIO()
         disk.seek(0)
         self._file.write(disk.read(place))
         disk.close()
 
-    def _hold(self, size: int) -> None:
-        more = size - self._in_memory
-        if more <= 0:
-            return
+    def _hold(self, size: int, most: int) -> bool:
+        """Count `size` bytes in memory, if all of them together are at most `most` then."""
         with _Spill._lock:
-            if _Spill._held + more > MAX_SPILLED_BYTES:
-                raise _NoRoom
+            more = max(size - self._in_memory, 0)
+            if _Spill._held + more > most:
+                return False
             _Spill._held += more
-        self._in_memory = size
+            self._in_memory += more
+        return True
+
+    def _release(self) -> None:
+        with _Spill._lock:
+            _Spill._held -= self._in_memory
+            self._in_memory = 0
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._file.read(size))
 
     def readinto(self, block: Any) -> int:
         return int(self._file.readinto(block))
@@ -165,9 +190,14 @@ class _Spill(io.RawIOBase):
     def close(self) -> None:
         if not self.closed:
             self._file.close()
-            with _Spill._lock:
-                _Spill._held -= self._in_memory
+            self._release()
         super().close()
+
+
+def _write_all(file: Any, data: Any) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 class _Buffer(buffers.FileBasedBuffer):  # type: ignore[misc]

@@ -14,7 +14,7 @@ from . import tied
 from .live_log import LiveLog
 from .settings import Settings
 
-# The dependencies in pyproject.toml; Colab lacks the last two.
+# The dependencies in pyproject.toml, with those of `fast`; Colab lacks the last three.
 NEEDED = (
     "flask>=3.0",
     "ipykernel>=6.17",
@@ -24,6 +24,7 @@ NEEDED = (
     "pyzmq>=24",
     "nvidia-ml-py>=12",
     "waitress>=3.0",
+    "blake3>=1.0",
 )
 CONNECT_TIMEOUT_SEC = 1.0
 

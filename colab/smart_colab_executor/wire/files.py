@@ -47,6 +47,7 @@ class FileStat(FileEntry):
 
     etag: str | None
     sha256: str | None
+    blake3: str | None
     digest_pending: bool
 
 
@@ -80,13 +81,16 @@ class FilePreview(TypedDict):
     missing_package: str | None
 
 
+UploadState = Literal["open", "similar", "checking", "complete"]
+
+
 class Upload(TypedDict):
     """A file that is uploaded in pieces."""
 
     path: str
     size: int
-    sha256: str
-    state: Literal["open", "checking", "complete"]
+    sha256: str | None
+    state: UploadState
     received: list[tuple[int, int]]
     executable: bool | None
 

@@ -28,7 +28,7 @@ Examples:
 
 A file that you name is replaced, in one step, once the new one is whole. Without a name no file
 here is replaced: the new one gets another name. One with the same content is only verified. Each
-file is checked by its SHA-256. After a break or Ctrl-C, run the same command again: it resumes
+file is checked by a digest. After a break or Ctrl-C, run the same command again: it resumes
 where it stopped.";
 
 const PUT_EXAMPLES: &str = "\
@@ -38,7 +38,7 @@ Examples:
   smart-colab put data.csv inputs/      into a folder of the runtime
 
 Files of the same name on the runtime are replaced, and content that is there already is not sent
-again. Each file is checked by its SHA-256. After a break or Ctrl-C, run the same command again: it
+again. Each file is checked by a digest. After a break or Ctrl-C, run the same command again: it
 resumes where it stopped.";
 
 #[derive(Debug, Args)]

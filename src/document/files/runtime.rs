@@ -13,7 +13,7 @@ use crate::connection::Connection;
 use crate::document::error::DocumentError;
 use crate::document::store::blocking;
 use crate::runtime::{Files, ListQuery, RuntimeError};
-use crate::wire::files::{ABSENT, FileList, UploadKey, UploadState};
+use crate::wire::files::{ABSENT, Algorithm, Content, FileList, UploadKey, UploadState};
 
 /// Bytes of one piece of an upload.
 const PIECE_BYTES: usize = 4 * 1024 * 1024;
@@ -32,7 +32,7 @@ impl RuntimeDisk<'_> {
         let key = UploadKey {
             path: path.to_owned(),
             size: text.len() as u64,
-            sha256: blocking(move || digest(&digested)).await,
+            content: Content::Sha256(blocking(move || digest(&digested)).await),
         };
         let mut offset = 0;
         while offset < text.len() {
@@ -62,7 +62,12 @@ impl RuntimeDisk<'_> {
 #[async_trait]
 impl Disk for RuntimeDisk<'_> {
     async fn find(&self, path: &str) -> Result<Found, DocumentError> {
-        match self.connection.until(self.deadline).stat(path, true).await {
+        match self
+            .connection
+            .until(self.deadline)
+            .stat(path, Some(Algorithm::Sha256))
+            .await
+        {
             Ok(stat) => Ok(Found {
                 path: stat.path,
                 size: stat.size,

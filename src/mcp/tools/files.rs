@@ -113,7 +113,7 @@ impl Server {
         title = "Download",
         input_schema = schema::input::<DownloadArgs>(),
         description = "Copy a file or a whole folder from the runtime into the local save folder (LOCAL_SAVE_DIR). Resumes after lost connections and is \
-            checked by SHA-256; an existing local file is kept and the new one gets another name; an identical one is only verified. Beside a \
+            checked by a digest; an existing local file is kept and the new one gets another name; an identical one is only verified. Beside a \
             folder it writes NAME.sha256. If the call must answer earlier, with status running, the download goes on in the background: get_output \
             with its job_id waits for the rest.",
         annotations(

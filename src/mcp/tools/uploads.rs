@@ -39,7 +39,7 @@ impl Server {
         title = "Upload",
         input_schema = schema::input::<UploadArgs>(),
         description = "Copy a file or a whole folder from this computer to the runtime, such as data or code. Only from LOCAL_SAVE_DIR, the folders in \
-            UPLOAD_DIRS, and the client's own folders. Resumes after lost connections, is checked by SHA-256, replaces the runtime's files of the \
+            UPLOAD_DIRS, and the client's own folders. Resumes after lost connections, is checked by a digest, replaces the runtime's files of the \
             same name, and does not send unchanged content again. If the call must answer earlier, with status running, the upload goes on in the \
             background: get_output with its job_id waits for the rest.",
         annotations(

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use reqwest::{Method, RequestBuilder, StatusCode, header};
+use reqwest::{Body, Method, RequestBuilder, StatusCode, header};
 
 use super::body::{MAX_FACTS_BYTES, MAX_LIST_BYTES};
 use super::{ANSWER_TIMEOUT, Executor};
 use crate::runtime::error::{RuntimeError, RuntimeResult};
 use crate::runtime::{ByteStream, ChangesQuery, Files, ListQuery, ReadQuery};
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, Upload,
-    UploadKey,
+    Algorithm, BundleReply, BundleRequest, Content, Digest, FileChanges, FileList, FilePreview,
+    FileStat, FileText, Upload, UploadKey,
 };
 
 /// The executor holds a request for a digest up to 20 s.
@@ -58,19 +58,20 @@ impl Files for Executor {
             .await
     }
 
-    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
+    fn fastest_digest(&self) -> Option<Algorithm> {
+        self.http.fastest_digest()
+    }
+
+    async fn stat(&self, path: &str, digest: Option<Algorithm>) -> RuntimeResult<FileStat> {
         let mut call = self
             .http
             .request(Method::GET, "files/stat")
             .query(&[("path", path)]);
-        if digest {
-            call = call.query(&[("digest", "sha256")]);
+        let mut held = Duration::ZERO;
+        if let Some(algorithm) = digest {
+            call = call.query(&[("digest", algorithm.name())]);
+            held = DIGEST_TIMEOUT;
         }
-        let held = if digest {
-            DIGEST_TIMEOUT
-        } else {
-            Duration::ZERO
-        };
         self.http
             .json(call.timeout(held + ANSWER_TIMEOUT), MAX_FACTS_BYTES)
             .await
@@ -187,6 +188,24 @@ impl Files for Executor {
             .await
     }
 
+    async fn upload_stream(
+        &self,
+        key: &UploadKey,
+        offset: u64,
+        length: u64,
+        bytes: ByteStream,
+    ) -> RuntimeResult<Upload> {
+        let call = self
+            .upload_request(Method::PUT, key)
+            .query(&[("offset", offset)])
+            .header(header::CONTENT_TYPE, "application/octet-stream")
+            .header(header::CONTENT_LENGTH, length)
+            .body(Body::wrap_stream(bytes));
+        self.http
+            .json(call.timeout(BODY_TIMEOUT), MAX_LIST_BYTES)
+            .await
+    }
+
     async fn finish_upload(
         &self,
         key: &UploadKey,
@@ -215,10 +234,20 @@ impl Files for Executor {
 
 impl Executor {
     fn upload_request(&self, method: Method, key: &UploadKey) -> RequestBuilder {
-        self.http.request(method, "files/upload").query(&[
-            ("path", key.path.as_str()),
-            ("size", &key.size.to_string()),
-            ("sha256", &key.sha256),
-        ])
+        let call = self
+            .http
+            .request(method, "files/upload")
+            .query(&[("path", key.path.as_str()), ("size", &key.size.to_string())]);
+        match &key.content {
+            Content::Sha256(sha256) => call.query(&[("sha256", sha256)]),
+            Content::Named { id, digest: None } => call.query(&[("id", id)]),
+            Content::Named {
+                id,
+                digest: Some(Digest { algorithm, value }),
+            } => {
+                let digest = format!("{}:{value}", algorithm.name());
+                call.query(&[("id", id), ("digest", &digest)])
+            }
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::link::Link;
 use crate::base::lock::Lock;
 use crate::edge::allowance::Allowance;
 use crate::runtime::error::{Reach, RuntimeError, RuntimeResult};
+use crate::wire::files::Algorithm;
 
 #[derive(Debug)]
 pub(super) struct Http {
@@ -21,6 +22,8 @@ pub(super) struct Http {
     boot_id: Lock<Option<String>>,
     /// As of the last answer, and when that came.
     machine_age: Lock<Option<(Duration, Instant)>>,
+    /// Of the executor with this boot id.
+    fastest_digest: Lock<Option<Algorithm>>,
     counter: Counter,
 }
 
@@ -42,6 +45,7 @@ impl Http {
             link,
             boot_id: Lock::default(),
             machine_age: Lock::default(),
+            fastest_digest: Lock::default(),
             counter: Counter::default(),
         }
     }
@@ -70,6 +74,11 @@ impl Http {
         known.map(|(age, since)| age + since.elapsed())
     }
 
+    /// The fastest digest that it announced; none from an executor of an earlier version.
+    pub(super) fn fastest_digest(&self) -> Option<Algorithm> {
+        *self.fastest_digest.lock()
+    }
+
     /// A request for `route`, a path without its leading slash.
     pub(super) fn request(&self, method: Method, route: &str) -> RequestBuilder {
         self.link.request(method, route)
@@ -84,12 +93,17 @@ impl Http {
         let response = self.link.send(request).await?;
         let boot_id = self.new_boot_id(&response);
         let age = machine_age(&response).map(|age| (age, Instant::now()));
+        let digests = response.headers().get("x-smart-colab-digests");
+        let fastest = digests
+            .and_then(|names| names.to_str().ok())
+            .and_then(Algorithm::fastest);
         let reply = classify::reply(response, self.address()).await;
         if age.is_some() && reply.is_ok() {
             *self.machine_age.lock() = age;
         }
         if boot_id.is_some() && matches!(reply, Ok(_) | Err(RuntimeError::Refused(_))) {
             *self.boot_id.lock() = boot_id;
+            *self.fastest_digest.lock() = fastest;
         }
         match reply {
             // A server that has never been an executor will not become one soon, and a read has no effect there.
@@ -164,7 +178,8 @@ mod tests {
     use crate::edge::allowance::Allowance;
     use crate::edge::settings::{Endpoint, Kind};
     use crate::runtime::executor::Executor;
-    use crate::runtime::{Code, Machine, Runtime};
+    use crate::runtime::{Code, Files, Machine, Runtime};
+    use crate::wire::files::Algorithm;
 
     const BODY: &str = r#"{"status":"ok","uptime_minutes":1,"version":"1"}"#;
 
@@ -194,12 +209,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pages_that_kept_an_executors_headers_do_not_change_the_boot_id() {
+    async fn pages_that_kept_an_executors_headers_change_neither_boot_id_nor_digest() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let executor = at(&listener);
         let replies = [
             (
-                "200 OK\r\nContent-Type: application/json\r\nX-Boot-Id: a",
+                "200 OK\r\nContent-Type: application/json\r\nX-Boot-Id: a\r\nX-Smart-Colab-Digests: new, blake3, sha256",
                 BODY,
             ),
             ("503 Unavailable\r\nX-Boot-Id: b", "<html>"),
@@ -216,6 +231,9 @@ mod tests {
             for boot_id in ["a", "a", "a", "b"] {
                 let _ = executor.health().await;
                 assert_eq!(executor.boot_id().as_deref(), Some(boot_id));
+                // The other one announces none.
+                let fastest = (boot_id == "a").then_some(Algorithm::Blake3);
+                assert_eq!(executor.fastest_digest(), fastest);
             }
         };
         tokio::select! {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Body, Client, ClientBuilder, Method, Request, RequestBuilder, Response, header};
 use url::Url;
@@ -97,7 +96,8 @@ impl Link {
     /// Sends a request and returns the head of the response, whichever server sent it.
     pub(super) async fn send(&self, request: Request) -> RuntimeResult<Response> {
         if let Some(carrier) = &self.carrier {
-            let reply = carrier.carry(carried(&request)).await?;
+            let request = carried(request, &self.address).await?;
+            let reply = carrier.carry(request).await?;
             return received(reply, &self.address);
         }
         let answer = self.client.execute(request).await;
@@ -123,7 +123,17 @@ fn build(builder: ClientBuilder, address: &str) -> RuntimeResult<Client> {
 }
 
 /// The request in a carrier's form, with the headers that a client adds when it sends one.
-fn carried(request: &Request) -> carrier::Request {
+async fn carried(mut request: Request, address: &str) -> RuntimeResult<carrier::Request> {
+    let body = match request.body_mut().take() {
+        // A stream is carried as a whole.
+        Some(body) => Some(
+            Response::from(http::Response::new(body))
+                .bytes()
+                .await
+                .map_err(|source| body::failed(address, source))?,
+        ),
+        None => None,
+    };
     let mut headers = request.headers().clone();
     headers.extend([version()]);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
@@ -132,14 +142,13 @@ fn carried(request: &Request) -> carrier::Request {
     });
     let url = request.url();
     let query = url.query().map(|query| format!("?{query}"));
-    let body = request.body().and_then(Body::as_bytes);
-    carrier::Request {
+    Ok(carrier::Request {
         method: request.method().as_str().to_owned(),
         target: format!("{}{}", url.path(), query.unwrap_or_default()),
         headers: headers.collect(),
-        body: body.map(Bytes::copy_from_slice),
+        body,
         timeout: request.timeout().copied(),
-    }
+    })
 }
 
 fn received(reply: carrier::Reply, address: &str) -> RuntimeResult<Response> {

@@ -17,8 +17,8 @@ use crate::runtime::{
     ByteStream, ChangesQuery, Files, ListQuery, ReadQuery, RuntimeError, RuntimeResult,
 };
 use crate::wire::files::{
-    BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText, FileType,
-    Upload, UploadKey,
+    Algorithm, BundleReply, BundleRequest, FileChanges, FileList, FilePreview, FileStat, FileText,
+    FileType, Upload, UploadKey,
 };
 
 impl Kernels {
@@ -102,11 +102,11 @@ impl Files for Kernels {
         Err(unsupported("mirrors of folders", &self.reason))
     }
 
-    async fn stat(&self, path: &str, digest: bool) -> RuntimeResult<FileStat> {
+    async fn stat(&self, path: &str, digest: Option<Algorithm>) -> RuntimeResult<FileStat> {
         let path = below_root(path)?;
         let looked = match digest {
-            true => self.digest(&path).await?,
-            false => {
+            Some(_) => self.digest(&path).await?,
+            None => {
                 let looked = self.server.look(&path).await;
                 let found = self.known(&path, looked).await?;
                 found.map(|entry| (entry, String::new()))
@@ -125,7 +125,8 @@ impl Files for Kernels {
             etag: (kind == FileType::File).then(|| etag(&entry)),
             modified_at: entry.last_modified,
             executable: None,
-            sha256: digest.then_some(sha256),
+            sha256: digest.map(|_| sha256),
+            blake3: None,
             digest_pending: false,
             path,
         })

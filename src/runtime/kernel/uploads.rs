@@ -24,8 +24,8 @@ impl Places {
     fn of(key: &UploadKey) -> RuntimeResult<Self> {
         let path = below_root(&key.path)?;
         Ok(Self {
-            partial: partial_of(&path, &key.sha256),
-            replaced: replaced_of(&path, &key.sha256),
+            partial: partial_of(&path, key.content.id()),
+            replaced: replaced_of(&path, key.content.id()),
             path,
         })
     }
@@ -35,14 +35,14 @@ impl Kernels {
     pub(super) async fn upload_state(&self, key: &UploadKey) -> RuntimeResult<Upload> {
         let places = Places::of(key)?;
         if self.is_complete(key, &places).await? {
-            return Ok(upload(key, UploadState::Complete, key.size));
+            return Ok(upload(UploadState::Complete, key.size));
         }
         let size = self.size(&places.partial).await?.unwrap_or_default();
         if size > key.size {
             self.delete(&places.partial).await?;
-            return Ok(upload(key, UploadState::Open, 0));
+            return Ok(upload(UploadState::Open, 0));
         }
-        Ok(upload(key, UploadState::Open, size))
+        Ok(upload(UploadState::Open, size))
     }
 
     /// Appends the bytes from `offset` on that have not arrived; those before them must have.
@@ -57,7 +57,7 @@ impl Kernels {
         let has = size.unwrap_or_default();
         let end = offset + bytes.len() as u64;
         if has < offset || has >= end {
-            return Ok(upload(key, UploadState::Open, has.min(key.size)));
+            return Ok(upload(UploadState::Open, has.min(key.size)));
         }
         let rest = usize::try_from(has - offset).unwrap_or(usize::MAX);
         let begins = has == 0;
@@ -68,7 +68,7 @@ impl Kernels {
         let bytes = bytes.get(rest..).unwrap_or_default();
         let written = self.server.append(&places.partial, bytes, begins).await;
         self.known(&places.path, written).await?;
-        Ok(upload(key, UploadState::Open, end))
+        Ok(upload(UploadState::Open, end))
     }
 
     /// Checks the upload and gives it its name. What it replaces is there until then, and under another name if the server fails in between.
@@ -82,11 +82,11 @@ impl Kernels {
         if size.is_none() && self.is_complete(key, &places).await? {
             // An earlier try did it, and its answer was lost.
             self.delete(&places.replaced).await?;
-            return Ok(upload(key, UploadState::Complete, key.size));
+            return Ok(upload(UploadState::Complete, key.size));
         }
         match size.unwrap_or_default() {
             size if size > key.size => return Err(self.damaged(key, &places).await),
-            size if size < key.size => return Ok(upload(key, UploadState::Open, size)),
+            size if size < key.size => return Ok(upload(UploadState::Open, size)),
             _ => {}
         }
         if key.size == 0 {
@@ -95,15 +95,15 @@ impl Kernels {
             let written = self.server.append(&places.partial, b"", true).await;
             self.known(&places.path, written).await?;
         }
-        if !self.has_digest(&places.partial, &key.sha256).await? {
+        if !self.has_digest(&places.partial, key.content.id()).await? {
             return Err(self.damaged(key, &places).await);
         }
         self.place(&places, expected).await?;
-        if !self.has_digest(&places.path, &key.sha256).await? {
+        if !self.has_digest(&places.path, key.content.id()).await? {
             return Err(self.damaged(key, &places).await);
         }
         self.delete(&places.replaced).await?;
-        Ok(upload(key, UploadState::Complete, key.size))
+        Ok(upload(UploadState::Complete, key.size))
     }
 
     /// Renames the upload; only the file with the etag `expected` is replaced, if that is given.
@@ -143,7 +143,7 @@ impl Kernels {
     async fn is_complete(&self, key: &UploadKey, places: &Places) -> RuntimeResult<bool> {
         match self.there(&places.path).await? {
             Some(entry) if entry.size == Some(key.size) => {
-                self.has_digest(&places.path, &key.sha256).await
+                self.has_digest(&places.path, key.content.id()).await
             }
             Some(_) | None => Ok(false),
         }
@@ -196,10 +196,9 @@ fn changed(path: &str) -> RuntimeError {
     refused(412, "file_changed", detail, "Look at it, then call again.")
 }
 
-fn upload(key: &UploadKey, state: UploadState, received: u64) -> Upload {
+fn upload(state: UploadState, received: u64) -> Upload {
     let received = (received > 0).then_some((0, received));
     Upload {
-        key: key.clone(),
         state,
         received: received.into_iter().collect(),
         executable: None,

@@ -156,7 +156,7 @@ impl Pull {
         wanted: Option<Name>,
         save_dir: &Path,
     ) -> TransferResult<()> {
-        let stat = self.stat(remote, false).await?;
+        let stat = self.stat(remote, None).await?;
         let name = match wanted {
             Some(name) => name,
             None => Name::of_remote(last_part(&stat))?,
@@ -168,23 +168,24 @@ impl Pull {
             Ok((name.prepare(&root)?, root))
         })
         .await?;
-        let (path, sha256, manifest) = match stat.kind {
+        let (path, digest, manifest) = match stat.kind {
             FileType::File => {
                 self.check_size(remote, stat.size, None)?;
                 self.meter
                     .change(|report| report.size_bytes = Some(stat.size));
-                let present = self.present(&stat, &target).await?;
+                let algorithm = self.fastest(remote).await?;
+                let present = self.present(&stat, &target, algorithm).await?;
                 let verified = present.is_some();
                 let placed = match present {
                     Some(placed) => placed,
-                    None => self.file(stat, &target).await?,
+                    None => self.file(stat, &target, algorithm).await?,
                 };
                 self.meter.change(|report| {
                     report.size_bytes = Some(placed.stat.size);
                     report.files = 1;
                     report.verified = verified;
                 });
-                (placed.path, Some(placed.sha256), None)
+                (placed.path, Some(placed.digest), None)
             }
             FileType::Directory => {
                 let placed = self.folder(&stat.path, &target, &root).await?;
@@ -205,7 +206,7 @@ impl Pull {
             report.status = Status::Complete;
             report.renamed = path != target && !report.verified;
             report.local_path = Some(path.to_string_lossy().into_owned());
-            report.sha256 = sha256;
+            report.digests = digest.map(Into::into).unwrap_or_default();
             report.manifest = manifest.map(|path| path.to_string_lossy().into_owned());
         });
         Ok(())

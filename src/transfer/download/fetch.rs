@@ -18,7 +18,7 @@ use crate::runtime::{Runtime, RuntimeError, RuntimeResult};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::Failure;
 use crate::transfer::trouble::USUAL_DELAY;
-use crate::wire::files::FileStat;
+use crate::wire::files::{Algorithm, Digest, FileStat};
 
 /// Pause before retrying a connection that broke.
 const RETRY_DELAY: Duration = Duration::from_millis(200);
@@ -26,13 +26,14 @@ const RETRY_DELAY: Duration = Duration::from_millis(200);
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
 impl Pull {
-    /// Sends every missing byte to the writer and returns the file's SHA-256 as the executor reports it.
+    /// Sends every missing byte to the writer and returns the file's digest as the executor reports it.
     pub(super) async fn fetch(
         &self,
         stat: &FileStat,
         missing: Vec<Range<u64>>,
         blocks: mpsc::Sender<Block>,
-    ) -> TransferResult<String> {
+        algorithm: Algorithm,
+    ) -> TransferResult<Digest> {
         let todo = Todo::of(missing);
         let fetchers = (0..self.limits.pace.most_streams).map(|_| async {
             while !todo.is_empty() {
@@ -43,7 +44,7 @@ impl Pull {
             }
             Ok(())
         });
-        let (digest, _) = tokio::try_join!(self.digest(stat), try_join_all(fetchers))?;
+        let (digest, _) = tokio::try_join!(self.digest(stat, algorithm), try_join_all(fetchers))?;
         Ok(digest)
     }
 
@@ -116,20 +117,32 @@ impl Pull {
         sent.map_err(|_| TransferError::cancelled(&stat.path))
     }
 
-    /// Waits for the file's SHA-256 as the executor knows it.
-    pub(super) async fn digest(&self, stat: &FileStat) -> TransferResult<String> {
-        if let Some(known) = &stat.sha256 {
-            return Ok(known.clone());
+    /// The fastest algorithm of both sides.
+    pub(super) async fn fastest(&self, remote: &str) -> TransferResult<Algorithm> {
+        let asked = self.ask(remote, USUAL_DELAY, |runtime| async move {
+            Ok(runtime.fastest_digest())
+        });
+        Ok(asked.await?.unwrap_or(Algorithm::Sha256))
+    }
+
+    /// Waits for the file's digest as the executor knows it.
+    pub(super) async fn digest(
+        &self,
+        stat: &FileStat,
+        algorithm: Algorithm,
+    ) -> TransferResult<Digest> {
+        if let Some(known) = stat.digest(algorithm) {
+            return Ok(known);
         }
         let end = Instant::now() + DIGEST_TIMEOUT;
         loop {
-            let now = self.stat(&stat.path, true).await?;
+            let now = self.stat(&stat.path, Some(algorithm)).await?;
             let failed = |error| Err(TransferError::runtime(&stat.path, error));
             if now.etag != stat.etag {
                 let path = stat.path.clone();
                 return failed(RuntimeError::Changed { path });
             }
-            if let Some(digest) = now.sha256 {
+            if let Some(digest) = now.digest(algorithm) {
                 return Ok(digest);
             }
             if Instant::now() > end {

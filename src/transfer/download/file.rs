@@ -1,4 +1,4 @@
-//! Downloads one file: its pieces into a partial file, checked against the executor's SHA-256, then renamed.
+//! Downloads one file: its pieces into a partial file, checked against the executor's digest, then renamed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::transfer::disk::{blocking, changed_at};
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::running::{Failure, Meter};
 use crate::transfer::trouble::{DIGEST_DELAY, USUAL_DELAY};
-use crate::wire::files::FileStat;
+use crate::wire::files::{Algorithm, Digest, FileStat};
 
 /// Restarts for a file that is being written to while it is read.
 const MAX_CHANGES: u32 = 3;
@@ -89,21 +89,26 @@ pub(super) struct Flow {
 pub(super) struct Placed {
     pub(super) path: PathBuf,
     pub(super) stat: FileStat,
-    pub(super) sha256: String,
+    pub(super) digest: Digest,
 }
 
 impl Pull {
     /// Downloads the file that `stat` describes to `target`, or to a numbered name beside it.
-    pub(super) async fn file(&self, mut stat: FileStat, target: &Path) -> TransferResult<Placed> {
+    pub(super) async fn file(
+        &self,
+        mut stat: FileStat,
+        target: &Path,
+        algorithm: Algorithm,
+    ) -> TransferResult<Placed> {
         let (path, source) = (target.to_owned(), source(&stat));
         let mut partial = on_disk(target, move || Partial::open(&path, &source)).await?;
         self.meter.add_resumed(partial.received());
         let (mut changes, mut damages) = (0, 0);
-        let sha256 = loop {
-            let (back, result) = self.fill(partial, &stat).await;
+        let digest = loop {
+            let (back, result) = self.fill(partial, &stat, algorithm).await;
             partial = back;
             let error = match result {
-                Ok(sha256) => break sha256,
+                Ok(digest) => break digest,
                 Err(error) => error,
             };
             self.meter.take_back(partial.received());
@@ -123,7 +128,7 @@ impl Pull {
                 .await;
                 return Err(error);
             }
-            stat = self.stat(&stat.path, false).await?;
+            stat = self.stat(&stat.path, None).await?;
             let source = self::source(&stat);
             partial = on_disk(target, move || {
                 partial.start_over(&source)?;
@@ -137,7 +142,7 @@ impl Pull {
             partial.finish(&wanted, changed, is_executable)
         })
         .await?;
-        Ok(Placed { path, stat, sha256 })
+        Ok(Placed { path, stat, digest })
     }
 
     /// Fetches the missing bytes and checks the whole file, which is hashed while it arrives. Returns the partial in any case, without writers.
@@ -145,9 +150,10 @@ impl Pull {
         &self,
         mut partial: Partial,
         stat: &FileStat,
-    ) -> (Partial, TransferResult<String>) {
+        algorithm: Algorithm,
+    ) -> (Partial, TransferResult<Digest>) {
         let missing = partial.missing();
-        let (frontier, follower) = match Follower::of(partial.path()) {
+        let (frontier, follower) = match Follower::of(partial.path(), algorithm) {
             Ok(follower) => follower,
             Err(error) => {
                 let error = TransferError::disk(partial.path(), error);
@@ -163,7 +169,7 @@ impl Pull {
             (partial, written)
         });
         let fetching = async {
-            let fetching = self.fetch(stat, missing, blocks);
+            let fetching = self.fetch(stat, missing, blocks, algorithm);
             self.unless_stopped(&stat.path, fetching).await?
         };
         // The writer ends when the last sender of blocks is dropped, however fetching ended, and the follower after the writer.
@@ -175,13 +181,13 @@ impl Pull {
             (Ok(()), Ok(_), Err(error)) => Err(on_disk(error)),
             (Ok(()), Ok(_), Ok(None)) => Err(TransferError::cancelled(&stat.path)),
             (Ok(()), Ok(expected), Ok(Some(received))) => {
-                if received == expected.to_ascii_lowercase() {
+                if received == expected {
                     Ok(received)
                 } else {
                     Err(TransferError::Damaged {
                         remote: stat.path.clone(),
-                        expected,
-                        received,
+                        expected: expected.value,
+                        received: received.value,
                     })
                 }
             }
@@ -189,8 +195,12 @@ impl Pull {
         (partial, result)
     }
 
-    pub(super) async fn stat(&self, remote: &str, digest: bool) -> TransferResult<FileStat> {
-        let usual = if digest { DIGEST_DELAY } else { USUAL_DELAY };
+    pub(super) async fn stat(
+        &self,
+        remote: &str,
+        digest: Option<Algorithm>,
+    ) -> TransferResult<FileStat> {
+        let usual = digest.map_or(USUAL_DELAY, |_| DIGEST_DELAY);
         self.ask(remote, usual, |runtime| async move {
             runtime.stat(remote, digest).await
         })

@@ -13,7 +13,7 @@ use crate::runtime::{ListQuery, RuntimeError};
 use crate::transfer::disk::blocking;
 use crate::transfer::error::{TransferError, TransferResult};
 use crate::transfer::trouble::USUAL_DELAY;
-use crate::wire::files::{FileList, FileType};
+use crate::wire::files::{Algorithm, FileList, FileType};
 
 /// Entries of one page of a listing, the most that the executor sends.
 const PAGE_SIZE: u64 = 10_000;
@@ -206,19 +206,20 @@ impl Pull {
         growing: &Arc<Growing>,
         wanted: Wanted,
     ) -> TransferResult<()> {
-        let fetched = match self.stat(&wanted.remote, false).await {
+        let fetched = match self.stat(&wanted.remote, None).await {
             Ok(stat) if stat.kind != FileType::File => {
                 self.meter.skip(&wanted.name, GONE);
                 return Ok(());
             }
-            Ok(stat) => self.file(stat, &wanted.target).await,
+            // The manifest is for `sha256sum`.
+            Ok(stat) => self.file(stat, &wanted.target, Algorithm::Sha256).await,
             Err(error) => Err(error),
         };
         let (ours, name) = (growing.clone(), wanted.name);
         match fetched {
             Ok(placed) => {
                 let noting = on_disk(&wanted.target, move || {
-                    ours.complete(vec![(name, placed.sha256)])
+                    ours.complete(vec![(name, placed.digest.value)])
                 });
                 noting.await?;
                 self.meter.change(|report| report.files += 1);

@@ -1,6 +1,6 @@
 //! Downloads files from the runtime to the folder for downloads, and nowhere else.
 //!
-//! Each file is checked against the executor's SHA-256, keeps its modification time, and never replaces a local file, except an older one in a
+//! Each file is checked against the executor's digest, keeps its modification time, and never replaces a local file, except an older one in a
 //! folder that is refreshed.
 //! - `downloads` lets calls wait for a download, and `report` describes its progress and result;
 //! - `file` and `fetch` download one file; `pace` and `lanes` find the best number of concurrent requests;

@@ -8,25 +8,26 @@ use crate::transfer::destination::numbered;
 use crate::transfer::digest::Follower;
 use crate::transfer::disk::blocking;
 use crate::transfer::error::TransferResult;
-use crate::wire::files::FileStat;
+use crate::wire::files::{Algorithm, FileStat};
 
 /// Numbered names beside the wanted one that are looked at.
 const MAX_NUMBER: u32 = 20;
 
 impl Pull {
-    /// Finds the file that `stat` describes at `target` or at a numbered name beside it, by size and SHA-256.
+    /// Finds the file that `stat` describes at `target` or at a numbered name beside it, by size and digest.
     pub(super) async fn present(
         &self,
         stat: &FileStat,
         target: &Path,
+        algorithm: Algorithm,
     ) -> TransferResult<Option<Placed>> {
         let (path, size) = (target.to_owned(), stat.size);
         let candidates = blocking(move || of_size(&path, size)).await;
         if candidates.is_empty() {
             return Ok(None);
         }
-        let sha256 = match self.digest(stat).await {
-            Ok(sha256) => sha256,
+        let digest = match self.digest(stat, algorithm).await {
+            Ok(digest) => digest,
             // It is being written to: fetching it knows how to deal with that.
             Err(error) if error.is_changed() => return Ok(None),
             Err(error) => return Err(error),
@@ -34,17 +35,17 @@ impl Pull {
         for path in candidates {
             let (candidate, stop) = (path.clone(), self.stop.clone());
             let found = on_disk(&path, move || {
-                let (frontier, follower) = Follower::of(&candidate)?;
+                let (frontier, follower) = Follower::of(&candidate, algorithm)?;
                 let _ = frontier.send(size);
                 drop(frontier);
                 follower.run(&stop)
             });
             // What cannot be read is not known to be the same.
             if let Ok(Some(found)) = found.await
-                && found == sha256.to_ascii_lowercase()
+                && found == digest
             {
                 let stat = stat.clone();
-                return Ok(Some(Placed { path, stat, sha256 }));
+                return Ok(Some(Placed { path, stat, digest }));
             }
         }
         Ok(None)

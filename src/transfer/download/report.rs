@@ -12,7 +12,7 @@ use crate::caller::Transferred;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::error::TransferError;
 use crate::transfer::report::{
-    Skipped, Status, bytes, bytes_are, files_are, is_default, seconds, skipped,
+    Digests, Skipped, Status, bytes, bytes_are, files_are, is_default, seconds, skipped,
 };
 use crate::transfer::running::Direction;
 use crate::transfer::running::{Meter, Report};
@@ -36,8 +36,8 @@ pub struct DownloadReport {
     /// Bytes kept from an earlier, interrupted download.
     #[serde(skip_serializing_if = "is_default")]
     pub resumed_bytes: u64,
-    /// The file's SHA-256, checked against the executor's; null for a folder, whose files are each checked.
-    pub sha256: Option<String>,
+    #[serde(flatten)]
+    pub digests: Digests,
     /// Number of complete files.
     #[serde(skip_serializing_if = "is_default")]
     pub files: u64,
@@ -53,7 +53,7 @@ pub struct DownloadReport {
     /// A local file had this name and is kept, so this one got another name.
     #[serde(skip_serializing_if = "is_default")]
     pub renamed: bool,
-    /// The same file was already here, by its SHA-256: it keeps its name, and nothing was downloaded.
+    /// The same file was already here, by its digest: it keeps its name, and nothing was downloaded.
     #[serde(skip_serializing_if = "is_default")]
     pub verified: bool,
     /// Bytes received through ngrok by this computer this month, of the free plan's 1 GB; null without ngrok.
@@ -85,7 +85,7 @@ impl DownloadReport {
             size_bytes: None,
             received_bytes: 0,
             resumed_bytes: 0,
-            sha256: None,
+            digests: Digests::default(),
             files: 0,
             skipped: Vec::new(),
             skipped_count: 0,
@@ -155,7 +155,7 @@ impl Report for DownloadReport {
             }
             (Status::Complete, Some(path), _) if self.verified => {
                 format!(
-                    "The same file was here already, verified by its SHA-256: {}.",
+                    "The same file was here already, verified by its digest: {}.",
                     visible(path)
                 )
             }

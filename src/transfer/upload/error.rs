@@ -60,7 +60,7 @@ pub enum UploadError {
     },
     #[error("the runtime's disk is full{}: {detail}", free.map(|gb| format!(" ({gb:.1} GB free)")).unwrap_or_default())]
     RemoteFull { detail: String, free: Option<f64> },
-    #[error("{remote} failed its SHA-256 check twice")]
+    #[error("{remote} failed its integrity check twice")]
     Damaged { remote: String },
     #[error("the runtime repeatedly lost the received part of {remote}")]
     Lost { remote: String },

@@ -1,23 +1,26 @@
-//! Uploads one file: computes its SHA-256, sends the missing pieces, then has it renamed.
+//! Uploads one file: sends the missing pieces, computes its digest meanwhile, then has it checked and renamed.
 
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use futures_util::future::try_join_all;
+use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep};
 
 use super::error::{UploadError, UploadResult};
 use super::local::{LocalFile, Place};
+use super::missing::Missing;
 use super::push::Push;
 use super::tally::Tally;
 use super::target::Target;
 use crate::base::lock::Lock;
-use crate::runtime::{Runtime, RuntimeError};
+use crate::runtime::{ByteStream, Runtime, RuntimeError};
 use crate::transfer::disk::blocking;
 use crate::transfer::running::Failure;
-use crate::transfer::trouble::{BODY_DELAY, DIGEST_DELAY};
-use crate::wire::files::{FileType, Upload, UploadKey, UploadState};
+use crate::transfer::trouble::{BODY_DELAY, DIGEST_DELAY, USUAL_DELAY};
+use crate::wire::files::{Algorithm, Content, Digest, FileType, Upload, UploadKey, UploadState};
 
 /// Restarts for a file that is being written to while it is read.
 const MAX_CHANGES: u32 = 3;
@@ -28,10 +31,16 @@ const DIGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The executor reads some 500 MB/s: enough for the largest disk of a runtime.
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
+/// Bytes of a piece that are read at a time.
+const CHUNK_BYTES: u64 = 256 << 10;
+
+/// Why a piece could not be read while it was sent.
+type Unread = Lock<Option<UploadError>>;
+
 /// A file that has arrived.
 #[derive(Debug)]
 pub(super) struct Sent {
-    pub(super) sha256: String,
+    pub(super) digest: Digest,
     /// It was already complete on the runtime.
     pub(super) was_there: bool,
     /// It is executable here and not on the runtime.
@@ -68,7 +77,7 @@ impl Push {
         let was_another = target.there == Some(FileType::File) && !sent.was_there;
         self.meter.change(|report| {
             report.size_bytes = Some(report.sent_bytes + report.already_there_bytes);
-            report.sha256 = Some(sent.sha256);
+            report.digests = sent.digest.into();
             report.files = 1;
             report.not_executable = u64::from(sent.cannot_run);
             report.replaced = u64::from(was_another);
@@ -103,33 +112,60 @@ impl Push {
         remote: &str,
         tally: &Tally<'_>,
     ) -> UploadResult<Sent> {
-        let sha256 = self.digest(file).await?;
-        let key = UploadKey {
+        let fastest = self.ask(remote, USUAL_DELAY, |runtime| async move {
+            Ok(runtime.fastest_digest())
+        });
+        let fastest = fastest.await?;
+        let algorithm = fastest.unwrap_or(Algorithm::Sha256);
+        let mut digest = match fastest {
+            Some(_) => None,
+            None => Some(self.digest(file, algorithm).await?),
+        };
+        let key = |digest: &Option<Digest>| UploadKey {
             path: remote.to_owned(),
             size: file.stamp.size,
-            sha256,
+            content: match (fastest, digest) {
+                (None, Some(digest)) => Content::Sha256(digest.value.clone()),
+                (_, digest) => Content::Named {
+                    id: file.id(),
+                    digest: digest.clone(),
+                },
+            },
         };
         let must_run = file.stamp.is_executable;
         for round in 0..MAX_ROUNDS {
-            let upload = self.state(&key).await?;
+            let mut upload = self.state(&key(&digest)).await?;
+            if upload.state == UploadState::Similar {
+                digest = Some(self.digest(file, algorithm).await?);
+                upload = self.state(&key(&digest)).await?;
+            }
             let is_complete = upload.state == UploadState::Complete;
             let was_there = is_complete && round == 0;
-            if is_complete && (!must_run || upload.executable == Some(true)) {
-                tally.there(key.size);
+            if is_complete
+                && (!must_run || upload.executable == Some(true))
+                && let Some(digest) = &digest
+            {
+                tally.there(file.stamp.size);
                 return Ok(Sent {
-                    sha256: key.sha256,
+                    digest: digest.clone(),
                     was_there,
                     cannot_run: false,
                 });
             }
-            let missing = Missing::of(&upload, key.size);
-            tally.there(key.size - missing.bytes());
-            self.pieces(file, &key, &missing, tally).await?;
+            let missing = Missing::of(&upload, file.stamp.size);
+            tally.there(file.stamp.size - missing.bytes());
+            let sent_as = key(&digest);
+            let sending = self.pieces(file, &sent_as, &missing, tally);
+            let known = match digest {
+                Some(known) => sending.await.map(|()| known)?,
+                None => tokio::try_join!(self.digest(file, algorithm), sending)?.0,
+            };
+            digest = Some(known.clone());
             check(file).await?;
-            match self.finish(&key, file).await? {
+            match self.finish(&key(&digest), file).await? {
                 Finish::Complete { can_run } => {
                     return Ok(Sent {
-                        sha256: key.sha256,
+                        digest: known,
                         was_there,
                         cannot_run: must_run && !can_run,
                     });
@@ -147,10 +183,12 @@ impl Push {
         })
     }
 
-    async fn digest(&self, file: &Arc<LocalFile>) -> UploadResult<String> {
-        let (file, stop, meter) = (file.clone(), self.stop.clone(), self.meter.clone());
+    /// Computes the file's digest; ends early when it is dropped.
+    async fn digest(&self, file: &Arc<LocalFile>, algorithm: Algorithm) -> UploadResult<Digest> {
+        let (file, stop, meter) = (file.clone(), self.stop.child_token(), self.meter.clone());
+        let _ends_with_this = stop.clone().drop_guard();
         blocking(move || {
-            file.sha256(&stop, |bytes| {
+            file.digest(algorithm, &stop, |bytes| {
                 meter.change(|report| report.read_bytes = bytes)
             })
         })
@@ -191,15 +229,25 @@ impl Push {
                     return Ok(());
                 };
                 let (length, offset) = (range.end - range.start, range.start);
-                let (from, wanted, buffer) = (file.clone(), range.clone(), self.take_buffer());
-                let bytes = blocking(move || from.read(&wanted, buffer)).await?;
+                let unread = Arc::new(Lock::default());
                 let began = Instant::now();
                 let request = |runtime: Arc<dyn Runtime>| {
-                    let bytes = bytes.clone();
-                    async move { runtime.upload_piece(key, offset, bytes).await }
+                    let (bytes, unread) = (stream(file, range.clone(), &unread), unread.clone());
+                    async move {
+                        let sent = runtime.upload_stream(key, offset, length, bytes).await;
+                        match &*unread.lock() {
+                            None => sent,
+                            // Not the network's fault: sending it again is of no use.
+                            Some(_) => Err(RuntimeError::Changed {
+                                path: key.path.clone(),
+                            }),
+                        }
+                    }
                 };
                 let sent = self.ask(&key.path, BODY_DELAY, request).await;
-                self.recycle(bytes);
+                if let Some(error) = unread.lock().take() {
+                    return Err(error);
+                }
                 match sent {
                     Ok(_) => {
                         tally.sent(length);
@@ -232,7 +280,7 @@ impl Push {
                             can_run: upload.executable == Some(true),
                         },
                         UploadState::Checking => Finish::Checking,
-                        UploadState::Open => Finish::Incomplete,
+                        UploadState::Open | UploadState::Similar => Finish::Incomplete,
                     }),
                     // Its pieces have to be sent again, not only this request.
                     Err(RuntimeError::Refused(problem)) if problem.code == "damaged" => {
@@ -280,88 +328,26 @@ async fn check(file: &Arc<LocalFile>) -> UploadResult<()> {
     blocking(move || file.check_unchanged()).await
 }
 
-/// Ranges of a file that have not arrived yet, in order.
-#[derive(Debug)]
-struct Missing(Lock<Vec<Range<u64>>>);
-
-impl Missing {
-    fn of(upload: &Upload, size: u64) -> Self {
-        let mut gaps = Vec::new();
-        let mut at = 0;
-        for &(from, to) in &upload.received {
-            if from > at {
-                gaps.push(at..from.min(size));
+/// A part of a file, read as it is sent: whole pieces would take the most memory of all that this program holds.
+fn stream(file: &Arc<LocalFile>, part: Range<u64>, unread: &Arc<Unread>) -> ByteStream {
+    let (file, unread) = (file.clone(), unread.clone());
+    let chunks = stream::try_unfold(part, move |mut left| {
+        let (file, unread) = (file.clone(), unread.clone());
+        async move {
+            if left.is_empty() {
+                return Ok(None);
             }
-            at = at.max(to);
-        }
-        if at < size {
-            gaps.push(at..size);
-        }
-        // Taken from the end.
-        gaps.reverse();
-        Self(Lock::new(gaps))
-    }
-
-    /// Takes the next piece, of at most `most` bytes.
-    fn take(&self, most: u64) -> Option<Range<u64>> {
-        let mut gaps = self.lock();
-        let gap = gaps.last_mut()?;
-        let end = gap.end.min(gap.start + most.max(1));
-        let piece = gap.start..end;
-        gap.start = end;
-        if gap.is_empty() {
-            gaps.pop();
-        }
-        Some(piece)
-    }
-
-    fn give_back(&self, piece: Range<u64>) {
-        self.lock().push(piece);
-    }
-
-    fn bytes(&self) -> u64 {
-        self.lock().iter().map(|gap| gap.end - gap.start).sum()
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Range<u64>>> {
-        self.0.lock()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::{Missing, Upload, UploadKey, UploadState};
-
-    fn upload(size: u64, received: Vec<(u64, u64)>) -> Upload {
-        let (path, sha256) = (String::new(), String::new());
-        Upload {
-            key: UploadKey { path, size, sha256 },
-            state: UploadState::Open,
-            received,
-            executable: None,
-        }
-    }
-
-    proptest! {
-        /// Whatever ranges the executor reports, these and the pieces cover the file exactly once.
-        #[test]
-        fn pieces_fill_the_gaps(size in 0_u64..500, mut ends in prop::collection::vec(0_u64..500, 0..8), most in 1_u64..100) {
-            ends.iter_mut().for_each(|end| *end = (*end).min(size));
-            ends.sort_unstable();
-            let received: Vec<_> = ends.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
-            let missing = Missing::of(&upload(size, received.clone()), size);
-            let mut times = vec![0; size as usize];
-            for (from, to) in received {
-                times[from as usize..to as usize].fill(1);
+            let next = left.start..left.end.min(left.start + CHUNK_BYTES);
+            left.start = next.end;
+            match blocking(move || file.read(&next, BytesMut::new())).await {
+                Ok(bytes) => Ok(Some((bytes, left))),
+                Err(error) => {
+                    let path = error.to_string();
+                    *unread.lock() = Some(error);
+                    Err(RuntimeError::Changed { path })
+                }
             }
-            prop_assert_eq!(missing.bytes() as usize, times.iter().filter(|count| **count == 0).count());
-            while let Some(piece) = missing.take(most) {
-                prop_assert!(piece.end - piece.start <= most && !piece.is_empty());
-                times[piece.start as usize..piece.end as usize].iter_mut().for_each(|count| *count += 1);
-            }
-            prop_assert!(times.iter().all(|count| *count == 1));
         }
-    }
+    });
+    chunks.boxed()
 }

@@ -9,12 +9,12 @@ use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use cap_std::fs::{Dir, Metadata, OpenOptions};
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::error::{UploadError, UploadResult};
-use crate::base::hex::hex;
 use crate::base::lock::Lock;
+use crate::transfer::digest::{Hasher, sha256};
+use crate::wire::files::{Algorithm, Digest};
 
 /// Bytes read at a time for a digest.
 const BUFFER_BYTES: usize = 1 << 18;
@@ -132,16 +132,30 @@ impl LocalFile {
         }
     }
 
-    /// Computes the SHA-256 of the whole file as 64 hexadecimal digits; calls `read` with the number of bytes read so far.
-    pub(super) fn sha256(
+    /// Names this state of the file: 64 hexadecimal digits.
+    pub(super) fn id(&self) -> String {
+        let Stamp {
+            size,
+            modified,
+            is_executable: _,
+        } = self.stamp;
+        let name = format!("{}\0{size}\0{modified:?}", self.place.path.display());
+        sha256(name.as_bytes())
+    }
+
+    /// Computes the digest of the whole file; calls `read` with the number of bytes read so far. Pieces may be read meanwhile.
+    pub(super) fn digest(
         &self,
+        algorithm: Algorithm,
         stop: &CancellationToken,
         read: impl Fn(u64),
-    ) -> UploadResult<String> {
-        let mut file = self.file.lock();
-        file.seek(SeekFrom::Start(0))
-            .map_err(|error| self.failed(error))?;
-        let (mut hasher, mut buffer, mut done) = (Sha256::new(), vec![0; BUFFER_BYTES], 0);
+    ) -> UploadResult<Digest> {
+        let again = self.place.open()?;
+        if again.stamp != self.stamp {
+            return Err(self.changed());
+        }
+        let mut file = again.file.lock();
+        let (mut hasher, mut buffer, mut done) = (Hasher::new(algorithm), vec![0; BUFFER_BYTES], 0);
         // Bounded: a file that grows faster than it is read would never end.
         let mut whole = (&mut *file).take(self.stamp.size);
         while !stop.is_cancelled() {
@@ -158,7 +172,7 @@ impl LocalFile {
         if done < self.stamp.size {
             return Err(self.changed());
         }
-        Ok(hex(&hasher.finalize()))
+        Ok(hasher.finish())
     }
 
     /// Reads exactly these bytes into `buffer`.

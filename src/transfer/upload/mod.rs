@@ -1,11 +1,11 @@
 //! Uploads files and folders of this computer to the runtime.
 //!
-//! Files are read only from folders that the user allowed, checked on the runtime against the SHA-256 computed here, and atomically replace an
+//! Files are read only from folders that the user allowed, checked on the runtime against the digest computed here, and atomically replace an
 //! existing file of their name. Only the executor knows which bytes have arrived; this computer records only source and target, so that an
 //! upload is resumed across broken connections and restarts of the bridge.
 //!
 //! - `uploads` lets calls wait for an upload; `allowed` decides which files may be read, `local` opens them;
-//! - `push` and `target` carry out one upload; `file` sends a file in pieces, as many at once as `pace` allows, and counts
+//! - `push` and `target` carry out one upload; `file` sends the `missing` pieces of a file, as many at once as `pace` allows, and counts
 //!   them by its `tally`;
 //! - `walk` lists a folder, `folder` and `bundle` send it.
 //!
@@ -18,6 +18,7 @@ mod error;
 mod file;
 mod folder;
 mod local;
+mod missing;
 mod pace;
 mod push;
 mod report;

@@ -10,7 +10,7 @@ use crate::base::ids::JobId;
 use crate::base::text::{counted, visible};
 use crate::caller::Transferred;
 use crate::transfer::report::{
-    Skipped, Status, bytes, bytes_are, files_are, is_default, seconds, skipped,
+    Digests, Skipped, Status, bytes, bytes_are, files_are, is_default, seconds, skipped,
 };
 use crate::transfer::running::Direction;
 use crate::transfer::running::Report;
@@ -34,8 +34,8 @@ pub struct UploadReport {
     /// Bytes that the runtime already had: the same content, or the part sent by an earlier upload.
     #[serde(skip_serializing_if = "is_default")]
     pub already_there_bytes: u64,
-    /// The file's SHA-256, checked against the executor's; null for a folder, whose files are each checked.
-    pub sha256: Option<String>,
+    #[serde(flatten)]
+    pub digests: Digests,
     /// Number of files that have arrived.
     #[serde(skip_serializing_if = "is_default")]
     pub files: u64,
@@ -78,7 +78,7 @@ impl UploadReport {
             size_bytes: None,
             sent_bytes: 0,
             already_there_bytes: 0,
-            sha256: None,
+            digests: Digests::default(),
             files: 0,
             skipped: Vec::new(),
             skipped_count: 0,

@@ -55,7 +55,7 @@ impl Push {
     /// Looks up a remote path.
     async fn look(&self, remote: &str) -> UploadResult<Option<FileStat>> {
         let looked = self.ask(remote, USUAL_DELAY, |runtime| async move {
-            runtime.stat(remote, false).await
+            runtime.stat(remote, None).await
         });
         match looked.await {
             Ok(stat) => Ok(Some(stat)),

@@ -39,7 +39,7 @@ async fn a_digest_that_is_not_ready_is_requested_again() {
     server.state().put("/content/a", bytes.clone());
     server.state().faults.pending = 2;
     let report = get(&bridge(&server, &folder.path()), "/content/a", None).await;
-    assert_eq!(report.unwrap().sha256, Some(sha256(&bytes)));
+    assert_eq!(report.unwrap().digests.sha256, Some(sha256(&bytes)));
 }
 
 #[tokio::test]

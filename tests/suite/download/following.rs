@@ -149,7 +149,7 @@ fn a_failed_download_is_reported_as_every_error_is() {
         assert_eq!(failed.facts["state"], "failed");
         assert_eq!(failed.facts["job_id"], id.as_str());
         assert_eq!(failed.facts["remote_path"], "/content/a");
-        assert!(failed.text.contains("SHA-256"), "{}", failed.text);
+        assert!(failed.text.contains("integrity check"), "{}", failed.text);
         assert!(
             failed.fact("hint").contains("Call download_from_colab"),
             "{}",

@@ -20,7 +20,7 @@ async fn a_folder_is_uploaded_with_everything_in_it() {
     let report = put(&bridge(&server, folder.path()), "data", "runs/7")
         .await
         .unwrap();
-    assert!(report.is_folder && report.sha256.is_none());
+    assert!(report.is_folder && report.digests.sha256.is_none());
     assert_eq!(
         (report.files, report.empty_folders, report.skipped_count),
         (5, 1, 0)

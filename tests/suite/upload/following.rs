@@ -135,7 +135,7 @@ fn a_failed_upload_is_reported_as_every_error_is() {
         assert_eq!(failed.facts["state"], "failed");
         assert_eq!(failed.facts["job_id"], id.as_str());
         assert_eq!(failed.facts["remote_path"], "/content/big");
-        assert!(failed.text.contains("SHA-256"), "{}", failed.text);
+        assert!(failed.text.contains("integrity check"), "{}", failed.text);
         assert!(
             failed.fact("hint").contains("Call upload_to_colab"),
             "{}",

@@ -25,7 +25,7 @@ async fn a_file_that_grows_during_its_upload_starts_over() {
     let new = [old.as_slice(), b"one more line"].concat();
     assert!(server.state().content("/content/log") == Some(&new));
     assert_eq!(report.size_bytes, Some(new.len() as u64));
-    assert_eq!(report.sha256, Some(sha256(&new)));
+    assert_eq!(report.digests.sha256, Some(sha256(&new)));
 }
 
 #[tokio::test]

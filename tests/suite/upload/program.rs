@@ -247,6 +247,15 @@ fn the_real_executor_takes_files_and_folders_and_recognizes_them() {
             assert_eq!(sent > 0, sends && local != "empty", "{}", answer.facts);
         }
     }
+    let whole = json!(blake3::hash(&bytes).to_string());
+    let big = json!({"local_path": "big", "remote_path": "uploads of a test/"});
+    let up = bridge.call("upload_to_colab", big);
+    let from = json!({"remote_path": "uploads of a test/big", "local_filename": "back"});
+    let down = bridge.call("download_from_colab", from);
+    for answer in [up, down] {
+        assert_eq!(answer.facts["blake3"], whole, "{}", answer.facts);
+    }
+    assert!(fs::read(home.folder("results").join("back")).unwrap() == bytes);
     let there = executor.root().join("uploads of a test");
     for name in ["big", "empty", "many/large", "many/é/0", "many/é/19"] {
         let here = home.folder("results").join(name);

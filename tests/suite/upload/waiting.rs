@@ -38,7 +38,7 @@ async fn at_its_deadline_a_call_reports_running_and_the_next_one_keeps_waiting()
     let report = until_sent(&uploads, PIECE).await;
     assert_eq!(report.status, Status::Running);
     assert_eq!(report.size_bytes, Some(bytes.len() as u64));
-    assert!(report.next_step.is_some() && report.sha256.is_none());
+    assert!(report.next_step.is_some() && report.digests.sha256.is_none());
     release(&server);
     let report = put(&uploads, "big", "big").await.unwrap();
     assert_eq!(report.status, Status::Complete);
@@ -52,7 +52,7 @@ async fn calls_for_the_same_file_share_one_upload() {
     write(folder.path(), "a", &content(4 * PIECE, 1));
     let uploads = bridge(&server, folder.path());
     let (one, other) = tokio::join!(put(&uploads, "a", "a"), put(&uploads, "a", "a"));
-    assert_eq!(one.unwrap().sha256, other.unwrap().sha256);
+    assert_eq!(one.unwrap().digests, other.unwrap().digests);
     assert_eq!(server.state().arrived, 4 * PIECE);
 }
 
@@ -73,7 +73,7 @@ async fn a_file_changed_after_an_unseen_upload_is_sent_anew() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let report = put(&uploads, "big", "big").await.unwrap();
-    assert_eq!(report.sha256, Some(sha256(&new)));
+    assert_eq!(report.digests.sha256, Some(sha256(&new)));
     assert!(server.state().content("/content/big") == Some(&new));
 }
 
