@@ -84,7 +84,14 @@ def test_every_iteration_reports_itself(executor: Executor) -> None:
     # In order with the output.
     kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]  # a line may be split
     assert kinds == ["started", "batch", *["stream", "progress"] * 3, "finished"]
-    assert job.job["loop"] == {"start": 2, "stop": 5, "total": 9, "on_error": "stop", "batch_size": None}
+    assert job.job["loop"] == {
+        "start": 2,
+        "stop": 5,
+        "total": 9,
+        "on_error": "stop",
+        "batch_size": None,
+        "cluster": None,
+    }
 
 
 def test_continue_counts_its_iteration(executor: Executor) -> None:

@@ -132,3 +132,8 @@ def test_a_cell_that_writes_over_an_imported_module_says_how_to_import_it_anew(
     code = f"%%writefile {name}.py\nx = 'new'"
     assert executor.run(code, session=session).streams["stderr"] == ""
     assert executor.run(f"print({name}.x)", session=session).stdout == "new\n"
+
+
+def test_an_object_that_passes_for_a_module_hides_no_error(executor: Executor, session: str) -> None:
+    code = "from cryptography.hazmat.bindings.openssl import binding\n1 / 0"
+    assert last_line(executor, session, code).startswith("\x1b[31mZeroDivisionError")

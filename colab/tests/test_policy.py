@@ -91,8 +91,12 @@ def test_what_is_denied_names_line_and_remedy_even_if_it_is_ordinary(tmp_path: P
 
 def test_code_and_setup_pass_one_door_before_anything_runs(start: Callable[..., Executor]) -> None:
     executor = start("--policy", "warn,network=deny,shell=confirm")
-    loop = {"start": 0, "stop": 1, "total": 1, "setup": REACHES}
-    for body in ({"code": REACHES}, {"code": "1", "loop": loop}):
+    loop = {"start": 0, "stop": 1, "total": 1}
+    for body in (
+        {"code": REACHES},
+        {"code": "1", "loop": loop | {"setup": REACHES}},
+        {"code": "1", "loop": loop | {"cluster": "local", "worker_setup": REACHES}},
+    ):
         job = str(uuid.uuid4())
         refused = executor.call("PUT", f"/jobs/{job}", {"timeout_sec": 60, **body})
         assert (refused.status, refused.json["code"]) == (403, "forbidden_by_policy")

@@ -52,7 +52,7 @@ def test_steps_follow_each_other_without_requests(executor: Executor, session: s
     kinds = [kind for kind, _ in groupby(event["type"] for event in job.events)]
     of_batches = ["batch", *["stream", "progress"] * 3] * 2
     assert kinds == ["started", "stream", *of_batches, "batch", "stream", "progress", "finished"]
-    assert job.job["loop"] == {"start": 0, "stop": 7, "total": 7, "on_error": "stop", "batch_size": 3}
+    assert job.job["loop"] == {"start": 0, "stop": 7, "total": 7, "on_error": "stop", "batch_size": 3, "cluster": None}
     job_id = job.job["id"]
     assert executor.call("GET", f"/jobs/{job_id}/setup").body.decode() == setup
     assert executor.call("GET", f"/jobs/{job_id}/code").body.decode() == "print('at', i)\nbase + i"
@@ -308,6 +308,9 @@ def test_a_loop_that_is_sent_again_runs_once(executor: Executor, session: str) -
 
 MALFORMED: list[tuple[str, Any]] = [
     ("batch_size", 0),
+    ("cluster", "local:0"),
+    ("cluster", "two words"),
+    ("worker_setup", 1),
     ("batch_size", -1),
     ("batch_size", MAX_BATCH_SIZE + 1),
     ("batch_size", 1.5),

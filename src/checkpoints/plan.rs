@@ -24,6 +24,11 @@ const ITERATIONS: RangeInclusive<u64> = 1..=1_000_000_000;
 const BATCH_SIZES: RangeInclusive<u64> = 1..=100_000;
 /// Five minutes for the setup, and for each batch.
 const STEP_TIMEOUT_SEC: u64 = 300;
+/// For all that runs on a cluster, which is one step; the most that an executor allows.
+const CLUSTER_TIMEOUT_SEC: u64 = 43_200;
+/// Instead of a cluster's name: the session's kernel.
+const NO_CLUSTER: &str = "none";
+const MAX_CLUSTER_BYTES: usize = 500;
 
 /// An operation: a setup, and a body that runs `n_iterations` times, in batches of `batch_size`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +41,9 @@ pub struct Plan {
     pub batch_size: u64,
     pub on_error: OnError,
     pub session: String,
+    /// Where the iterations run, if not in the session's kernel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
 }
 
 impl Plan {
@@ -60,6 +68,12 @@ impl Plan {
                 ));
             }
         }
+        if let Some(cluster) = self.cluster.as_ref().filter(|name| !is_cluster(name)) {
+            faults.push(format!(
+                "cluster is {cluster:?}: it must be local, local:WORKERS, dask, an address such as tcp://host:8786, a variable that setup_code \
+                 makes, or {NO_CLUSTER}"
+            ));
+        }
         if !is_name(&self.session) {
             faults.push("session must be 1 to 64 letters, digits, '_' and '-'".to_owned());
         }
@@ -70,8 +84,8 @@ impl Plan {
         }
     }
 
-    /// The same for two calls that mean the same work. How large batches are and what a failing iteration does may change on the way: what
-    /// is done stays as good as it was.
+    /// The same for two calls that mean the same work. How large batches are, where they run and what a failing iteration does may change on
+    /// the way: what is done stays as good as it was.
     pub(crate) fn hash(&self) -> String {
         let mut hasher = Sha256::new();
         let total = self.n_iterations.to_string();
@@ -175,9 +189,21 @@ impl Plan {
         }
     }
 
+    fn cluster(&self) -> Option<&str> {
+        let cluster = self.cluster.as_deref();
+        cluster.filter(|name| *name != NO_CLUSTER)
+    }
+
+    /// Whether the setup runs in the session: on a cluster it runs on the workers, and there only to make the cluster.
+    pub(crate) fn has_setup_in_session(&self) -> bool {
+        self.cluster().is_none_or(is_variable)
+    }
+
     /// One job for all that is left, or for skipped iterations: in the kernel where the setup has run, or after a setup of its own.
     pub(crate) fn request(&self, checkpoint: &Checkpoint, flight: &Flight) -> JobRequest {
-        let kernel_id = checkpoint.kernel_id.as_deref();
+        let cluster = self.cluster();
+        let is_set_up_here = self.has_setup_in_session();
+        let kernel_id = checkpoint.kernel_id.as_deref().filter(|_| is_set_up_here);
         let retry = checkpoint.retry.as_ref().filter(|_| flight.is_retry);
         let (start, stop) = retry.map_or((checkpoint.completed, self.n_iterations), |retry| {
             (retry.done, retry.total())
@@ -185,14 +211,16 @@ impl Plan {
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
-            timeout_sec: STEP_TIMEOUT_SEC,
+            timeout_sec: cluster.map_or(STEP_TIMEOUT_SEC, |_| CLUSTER_TIMEOUT_SEC),
             iterations: Some(Iterations {
                 start,
                 stop,
                 total: stop,
                 on_error: self.on_error,
-                batch_size: Some(self.batch_size),
-                setup: kernel_id.is_none().then(|| self.setup_code.clone()),
+                batch_size: cluster.is_none().then_some(self.batch_size),
+                cluster: cluster.map(str::to_owned),
+                worker_setup: cluster.map(|_| self.setup_code.clone()),
+                setup: (is_set_up_here && kernel_id.is_none()).then(|| self.setup_code.clone()),
                 numbers: retry.map(|retry| retry.iterations.clone()),
             }),
             kernel_id: kernel_id.map(str::to_owned),
@@ -200,6 +228,31 @@ impl Plan {
             answers: false,
         }
     }
+}
+
+/// Whether this can name a cluster.
+fn is_cluster(name: &str) -> bool {
+    let workers = name.strip_prefix("local:");
+    if let Some(workers) = workers {
+        return workers
+            .parse()
+            .is_ok_and(|count: u16| (1..=9_999).contains(&count));
+    }
+    let is_address = name.split_once("://").is_some_and(|(kind, place)| {
+        let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase());
+        is_kind && !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_graphic())
+    });
+    name.len() <= MAX_CLUSTER_BYTES
+        && (is_address || matches!(name, "local" | "dask") || is_variable(name))
+}
+
+/// Whether this names a cluster that the setup makes.
+fn is_variable(name: &str) -> bool {
+    let mut letters = name.chars();
+    let begins = (letters.next()).is_some_and(|first| first.is_alphabetic() || first == '_');
+    begins
+        && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
+        && !matches!(name, "local" | "dask")
 }
 
 /// Writes a plan down beside its checkpoint.
@@ -220,7 +273,7 @@ pub(crate) fn kept(folder: &Folder, checkpoint: &Checkpoint) -> Option<Plan> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Name, Plan};
+    use super::{Flight, Name, Plan};
     use crate::wire::job::OnError;
 
     fn plan() -> Plan {
@@ -232,6 +285,7 @@ mod tests {
             batch_size: 3,
             on_error: OnError::Stop,
             session: "main".to_owned(),
+            cluster: None,
         }
     }
 
@@ -242,13 +296,57 @@ mod tests {
             n_iterations: 0,
             batch_size: 100_001,
             session: "a b".to_owned(),
+            cluster: Some("local:0".to_owned()),
             ..plan()
         };
         let sentence = bad.validate().unwrap_err().to_string();
-        for word in ["loop_code", "n_iterations", "batch_size", "session"] {
+        for word in [
+            "loop_code",
+            "n_iterations",
+            "batch_size",
+            "session",
+            "local:0",
+        ] {
             assert!(sentence.contains(word), "{sentence}");
         }
         plan().validate().unwrap();
+        for cluster in [
+            "local",
+            "local:12",
+            "dask",
+            "tls://10.0.0.1:8786",
+            "my_cluster",
+            "none",
+        ] {
+            let plan = Plan {
+                cluster: Some(cluster.to_owned()),
+                ..plan()
+            };
+            plan.validate().unwrap();
+        }
+    }
+
+    #[test]
+    fn on_a_cluster_the_setup_runs_in_the_session_only_if_it_makes_the_cluster() {
+        for (cluster, batch_size, setup, worker_setup) in [
+            (None, Some(3), Some("a"), None),
+            (Some("none"), Some(3), Some("a"), None),
+            (Some("local"), None, None, Some("a")),
+            (Some("tcp://host:1"), None, None, Some("a")),
+            (Some("made"), None, Some("a"), Some("a")),
+        ] {
+            let plan = Plan {
+                cluster: cluster.map(str::to_owned),
+                ..plan()
+            };
+            let request = plan.request(&plan.begin(), &Flight::new(false, false));
+            let sent = request.iterations.unwrap();
+            assert_eq!(sent.batch_size, batch_size);
+            assert_eq!(
+                (sent.setup.as_deref(), sent.worker_setup.as_deref()),
+                (setup, worker_setup)
+            );
+        }
     }
 
     #[test]
@@ -256,6 +354,7 @@ mod tests {
         let same = Plan {
             batch_size: 7,
             on_error: OnError::Skip,
+            cluster: Some("local".to_owned()),
             ..plan()
         };
         assert_eq!(same.hash(), plan().hash());

@@ -37,6 +37,8 @@ pub struct PlanReport {
     pub loop_code: String,
     pub batch_size: u64,
     pub on_error: OnError,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     pub file: String,
 }
 
@@ -171,6 +173,7 @@ fn plan_of(checkpoint: &Checkpoint, folder: &Folder) -> Option<PlanReport> {
         setup_code: excerpt(&plan.setup_code),
         loop_code: excerpt(&plan.loop_code),
         batch_size: plan.batch_size,
+        cluster: plan.cluster.clone(),
         on_error: plan.on_error,
         file: folder.plan().display().to_string(),
     })

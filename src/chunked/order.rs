@@ -19,6 +19,7 @@ pub struct Order {
     pub batch_size: Option<u64>,
     pub on_error: Option<OnError>,
     pub session: Option<String>,
+    pub cluster: Option<String>,
     /// Forget what is done.
     pub restart: bool,
     /// Finished iterations count though the code changes.
@@ -39,6 +40,7 @@ impl Order {
             batch_size: None,
             on_error: None,
             session: None,
+            cluster: None,
             restart: false,
             keep_done: false,
             retry_skipped: false,
@@ -85,6 +87,8 @@ impl Order {
             on_error: (self.on_error)
                 .or(kept.as_ref().map(|plan| plan.on_error))
                 .unwrap_or_default(),
+            cluster: (self.cluster.clone())
+                .or_else(|| kept.as_ref().and_then(|plan| plan.cluster.clone())),
             session: (self.session.clone())
                 .or(kept.map(|plan| plan.session))
                 .unwrap_or_else(|| DEFAULT_SESSION.to_owned()),

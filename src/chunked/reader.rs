@@ -59,7 +59,8 @@ impl Reader for JobReader<'_> {
         books.seen = event.seq;
         let taken = match &event.kind {
             EventKind::Started { kernel_id, .. } => {
-                if let Some(flight) = &mut books.ledger.checkpoint.in_flight {
+                let flight = books.ledger.checkpoint.in_flight.as_mut();
+                if let Some(flight) = flight.filter(|_| self.running.plan.has_setup_in_session()) {
                     flight.kernel_id = Some(kernel_id.clone());
                 }
                 Ok(false)

@@ -54,6 +54,12 @@ pub struct Iterations {
     /// Iterations a step, 1 to 100,000; none for all in one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u64>,
+    /// Where the iterations run, if not in the session's kernel: `local`, `local:WORKERS`, `dask`, an address, or a variable of the session.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
+    /// Code that runs once in each worker process of the cluster. A job's description leaves it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_setup: Option<String>,
     /// Code that runs once before the first iteration, in a step of its own. A job's description leaves it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub setup: Option<String>,

@@ -10,7 +10,7 @@ use crate::support::stdio::Bridge;
 use expected::EXPECTED_TOOLS;
 
 /// What the tools may take of a model's context before it has called any.
-const MAX_LIST_BYTES: usize = 32_348;
+const MAX_LIST_BYTES: usize = 32_508;
 
 /// Lists the tools as a client sees them.
 pub(crate) fn listed() -> Vec<Value> {

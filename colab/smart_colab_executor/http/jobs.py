@@ -108,7 +108,9 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     @app.get("/jobs/<job_id>/setup")
     def setup(job_id: str) -> Response:
         loop = jobs.get(job_id).request.loop or {}
-        return Response((loop.get("setup") or "").encode(), content_type="text/plain; charset=utf-8")
+        return Response(
+            (loop.get("setup") or loop.get("worker_setup") or "").encode(), content_type="text/plain; charset=utf-8"
+        )
 
     @app.post("/jobs/<job_id>/interrupt")
     def interrupt(job_id: str) -> Response:

@@ -186,13 +186,18 @@ class GuestOutput:
         call()
 
 
-def _begin_loop(
-    start: int, stop: int, total: int, on_error: str, reports: str, numbers: list[int] | None
-) -> LoopRunner:
+def _begin_loop(on_error: str, **arguments: Any) -> LoopRunner:
     runner = LoopRunner(_shell, GuestOutput())
-    runner.prepare(start, stop, total, reports, numbers, skip_errors=on_error == "skip")
+    runner.prepare(**arguments, skip_errors=on_error == "skip")
     runner.install()
     # What a rewritten loop calls.
-    for function in (runner.iterations, runner.keep_result, runner.skip_error, runner.finish_loop, runner.end_loop):
+    for function in (
+        runner.iterations,
+        runner.run_on_cluster,
+        runner.keep_result,
+        runner.skip_error,
+        runner.finish_loop,
+        runner.end_loop,
+    ):
         globals()[function.__name__] = function
     return runner

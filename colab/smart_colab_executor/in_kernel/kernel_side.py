@@ -93,9 +93,9 @@ def acknowledge_leaving() -> None:
     _output.received.set()
 
 
-def prepare_loop(start: int, stop: int, total: int, on_error: str, reports: str, numbers: list[int] | None) -> None:
-    """Make the next cell the body of a loop that reports to the file `reports`."""
-    _loop_runner.prepare(start, stop, total, reports, numbers, skip_errors=on_error == "skip")
+def prepare_loop(on_error: str, **arguments: Any) -> None:
+    """Make the next cell the body of a loop; see `LoopRunner.prepare`."""
+    _loop_runner.prepare(**arguments, skip_errors=on_error == "skip")
 
 
 def ensure_interrupt() -> None:
@@ -140,6 +140,11 @@ def load_variables(root: str, path: str, names: list[str] | None = None, *, over
 def iterations() -> Iterator[int]:
     """Return the iterator of a rewritten loop."""
     return _loop_runner.iterations()
+
+
+def run_on_cluster() -> None:
+    """Run the prepared loop on a cluster."""
+    _loop_runner.run_on_cluster()
 
 
 def keep_result(value: object) -> None:

@@ -13,7 +13,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import loops, tracebacks
+from . import loops, on_cluster, tracebacks
 from .jsonline import dump
 from .messages import REPORTED_TYPE, ExitCalled
 from .plain_values import plain
@@ -45,6 +45,7 @@ class LoopRunner:
         self._start = self._total = self._completed = self._iteration = 0
         self._numbers: Sequence[int] = ()
         self._skip_errors = False
+        self._cluster = self._worker_setup = self._text = ""
         self._result: object = None
         self._error: dict[str, Any] | None = None
         self._exits = False
@@ -64,12 +65,25 @@ class LoopRunner:
         self._shell.events.unregister("post_execute", self._forget)
 
     def prepare(
-        self, start: int, stop: int, total: int, reports: str, numbers: list[int] | None, *, skip_errors: bool
+        self,
+        start: int,
+        stop: int,
+        total: int,
+        reports: str,
+        numbers: list[int] | None,
+        *,
+        skip_errors: bool,
+        cluster: str | None = None,
+        worker_setup: str | None = None,
     ) -> None:
-        """Make the next cell a loop over `numbers`, or from `start` up to `stop`, which reports to `reports`."""
+        """Make the next cell a loop over `numbers`, or from `start` up to `stop`, which reports to `reports`.
+
+        With a `cluster` its iterations run there, in processes that have run `worker_setup`.
+        """
         self._start, self._total, self._skip_errors = start, total, skip_errors
         self._numbers = range(start, stop) if numbers is None else numbers
         self._path = reports
+        self._cluster, self._worker_setup, self._text = cluster or "", worker_setup or "", ""
         self._prepared = True
 
     def visit(self, tree: ast.Module) -> ast.Module:
@@ -77,16 +91,14 @@ class LoopRunner:
         if not self._prepared:
             return tree
         self._prepared = False
+        if self._cluster:
+            self._text = self._text or ast.unparse(tree)
+            return loops.rewrite_to_call(tree, "run_on_cluster")
         return loops.rewrite(tree, skip_errors=self._skip_errors)
 
     def iterations(self) -> Iterator[int]:
         """Yield the iterations; report one when the next is requested. Raises ReportNotWritten."""
-        try:
-            self._reports = Reports(self._path, self._output, self._shell.kernel.get_parent("shell"))
-        except OSError as error:
-            raise ReportNotWritten(
-                f"no iteration was run: the file for reports cannot be opened ({error.strerror})"
-            ) from None
+        self._open_reports()
         for completed, iteration in enumerate(self._numbers, self._start + 1):
             self._completed, self._iteration = completed, iteration
             self._result, self._error, self._reported = None, None, False
@@ -94,6 +106,26 @@ class LoopRunner:
             self._report(None)
             if self._exits:
                 self.exit()
+
+    def run_on_cluster(self) -> None:
+        """Run all iterations on a cluster, and report them. Raises ReportNotWritten, and as `on_cluster.run` does."""
+        self._open_reports()
+        work = on_cluster.Work(
+            cluster=self._cluster,
+            setup=self._shell.transform_cell(self._worker_setup),
+            body=self._text,
+            numbers=self._numbers,
+            skip_errors=self._skip_errors,
+            variables=self._shell.user_ns,
+            report=self._report_from_cluster,
+            say=lambda name, text: getattr(sys, name).write(text),
+        )
+        on_cluster.run(work)
+
+    def _report_from_cluster(self, position: int, result: Any, marked: Any, error: Any, end: str | None) -> None:
+        self._completed, self._iteration = self._start + position + 1, self._numbers[position]
+        self._error = error
+        self._write_report(end, result, marked)
 
     def keep_result(self, value: object) -> None:
         """Store the value of the body's last expression."""
@@ -122,8 +154,19 @@ class LoopRunner:
         if reports is not None:
             reports.close()
 
+    def _open_reports(self) -> None:
+        try:
+            self._reports = Reports(self._path, self._output, self._shell.kernel.get_parent("shell"))
+        except OSError as error:
+            raise ReportNotWritten(
+                f"no iteration was run: the file for reports cannot be opened ({error.strerror})"
+            ) from None
+
     def _report(self, message: str | None) -> None:
         (result, marked), self._result = plain(self._result), None
+        self._write_report(message, result, marked)
+
+    def _write_report(self, message: str | None, result: Any, marked: Any) -> None:
         if self._reports is None:
             raise ReportNotWritten("the loop has ended")
         try:
@@ -142,6 +185,9 @@ class LoopRunner:
         cell = details.get("transformed_cell")
         if not self._prepared or cell is None or threading.current_thread() is not threading.main_thread():
             return bool(self._should_run_async(raw_cell, **details))
+        if self._cluster:
+            self._text = cell
+            return False
         try:
             return loops.awaits(ast.parse(cell))
         except (SyntaxError, ValueError):

@@ -7,11 +7,16 @@ the user's own text, so magics work and tracebacks show the lines as they were w
 from __future__ import annotations
 
 import ast
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 VARIABLE = "i"
 PLACEHOLDER = "{i}"
 RUNTIME = "_smart_colab"
+# In the namespace of an iteration on a worker: what it reports to.
+ITERATION = "__smart_colab__"
 
 Node = TypeVar("Node", bound=ast.AST)
 
@@ -23,10 +28,8 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
     the loop also runs on a `break`, `end_loop` around both at every end. With `skip_errors` a failing iteration is
     reported and the loop continues.
     """
-    statements = [_Placeholders().visit(statement) for statement in body.body] or [ast.Pass()]
+    statements = _statements(body, lambda value: _runtime_call("keep_result", value))
     first, last = statements[0], statements[-1]
-    if isinstance(last, ast.Expr):
-        last.value = ast.copy_location(_runtime_call("keep_result", last.value), last.value)
     if skip_errors:
         handler = ast.ExceptHandler(
             type=ast.Name(id="Exception", ctx=ast.Load()), name=None, body=[ast.Expr(_runtime_call("skip_error"))]
@@ -44,6 +47,32 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
     return ast.fix_missing_locations(body)
 
 
+def rewrite_one(body: ast.Module) -> ast.Module:
+    """Wrap `body` into a loop over one iteration, whose number is `i` already; for a worker of a cluster.
+
+    It hands the value of the last expression to `ITERATION.keep`, and calls `ITERATION.end` unless it breaks.
+    """
+    statements = _statements(body, lambda value: _iteration_call("keep", value))
+    first, last = statements[0], statements[-1]
+    end = _at(ast.Expr(_iteration_call("end")), last)
+    loop = ast.For(
+        target=ast.Name(id=VARIABLE, ctx=ast.Store()),
+        iter=ast.Tuple(elts=[_loop_variable()], ctx=ast.Load()),
+        body=statements,
+        orelse=[end],
+        type_comment=None,
+    )
+    body.body = [_at(loop, first)]
+    return ast.fix_missing_locations(body)
+
+
+def rewrite_to_call(body: ast.Module, name: str) -> ast.Module:
+    """Replace `body` by a call of the runtime's function `name`; it runs elsewhere."""
+    call, end = ast.Expr(_runtime_call(name)), ast.Expr(_runtime_call("end_loop"))
+    body.body = [ast.Try(body=[call], handlers=[], orelse=[], finalbody=[end])]
+    return ast.fix_missing_locations(body)
+
+
 def awaits(body: ast.Module) -> bool:
     """Return whether the body awaits at its top level; `compile` cannot, as a bare `continue` does not compile."""
     pending: list[ast.AST] = list(body.body)
@@ -56,6 +85,15 @@ def awaits(body: ast.Module) -> bool:
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)):
             pending.extend(ast.iter_child_nodes(node))
     return False
+
+
+def _statements(body: ast.Module, keep: Callable[[ast.expr], ast.expr]) -> list[ast.stmt]:
+    """Return the statements with the placeholders replaced; the value of a last expression goes to `keep`."""
+    statements = [_Placeholders().visit(statement) for statement in body.body] or [ast.Pass()]
+    last = statements[-1]
+    if isinstance(last, ast.Expr):
+        last.value = ast.copy_location(keep(last.value), last.value)
+    return statements
 
 
 class _Placeholders(ast.NodeTransformer):
@@ -122,6 +160,11 @@ def _runtime_call(name: str, *arguments: ast.expr) -> ast.Call:
     """Return `__import__("_smart_colab").name(…)`, an expression that defines no name."""
     runtime = ast.Call(func=ast.Name(id="__import__", ctx=ast.Load()), args=[ast.Constant(RUNTIME)], keywords=[])
     return ast.Call(func=ast.Attribute(value=runtime, attr=name, ctx=ast.Load()), args=list(arguments), keywords=[])
+
+
+def _iteration_call(name: str, *arguments: ast.expr) -> ast.Call:
+    iteration = ast.Name(id=ITERATION, ctx=ast.Load())
+    return ast.Call(func=ast.Attribute(value=iteration, attr=name, ctx=ast.Load()), args=list(arguments), keywords=[])
 
 
 def _at(node: Node, place: ast.AST) -> Node:

@@ -128,8 +128,8 @@ class OwnModules:
 
     def _modules(self) -> Iterator[ModuleType]:
         for name, module in list(sys.modules.items()):
-            # A library's stand-in for a module would import it when it is asked.
-            if isinstance(module, ModuleType) and name != "__main__":
+            # A library's stand-in for a module would import it when it is asked; cffi's only claims to be one.
+            if issubclass(type(module), ModuleType) and name != "__main__":
                 file = ModuleType.__getattribute__(module, "__dict__").get("__file__")
                 if isinstance(file, str) and file in self._imported:
                     yield module

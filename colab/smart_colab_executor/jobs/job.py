@@ -247,7 +247,7 @@ class Job:
             "numbers": numbers and numbers[batch.start : batch.stop],
             "reports": str(self.reports.path),
         }
-        return {"total": loop["total"], "on_error": loop["on_error"], **own}
+        return own | {name: loop.get(name) for name in ("total", "on_error", "cluster", "worker_setup")}
 
     def requeue(self) -> None:
         """Return the job to the queue: it has not started and waits for another kernel."""

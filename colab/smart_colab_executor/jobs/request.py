@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,8 @@ from ..core.errors import InvalidArgument
 MAX_TIMEOUT_SEC = 43_200
 MAX_BATCH_SIZE = 100_000
 DEFAULT_SESSION = "main"
+CLUSTER = re.compile(r"dask|local(:[1-9][0-9]{0,3})?|[a-z]+://[!-~]{1,500}|[^\W\d]\w{0,100}")
+CLUSTERS = "Name 'local', 'local:WORKERS', 'dask', an address such as 'tcp://host:8786', or a variable of the setup."
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ class JobRequest:
 
     def sources(self) -> list[str]:
         """Return the code that runs, in the order in which it does."""
-        setup = (self.loop or {}).get("setup")
-        return [*([setup] if setup else []), self.code]
+        loop = self.loop or {}
+        setups = dict.fromkeys(filter(None, (loop.get("setup"), loop.get("worker_setup"))))
+        return [*setups, self.code]
 
     def described_loop(self) -> dict[str, Any] | None:
         """Return the loop for a job's description: without the setup and the numbers, which may be long."""
-        return self.loop and {name: value for name, value in self.loop.items() if name not in ("setup", "numbers")}
+        long = ("setup", "worker_setup", "numbers")
+        return self.loop and {name: value for name, value in self.loop.items() if name not in long}
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> JobRequest:
@@ -87,6 +92,11 @@ def _loop(loop: object) -> dict[str, Any]:
     if setup is not None:
         text(setup, "loop.setup", "Send the code that runs before the first iteration, or none.")
     parsed |= {"on_error": on_error, "batch_size": batch_size, "setup": setup}
+    parsed |= {"cluster": loop.get("cluster"), "worker_setup": loop.get("worker_setup")}
+    if parsed["cluster"] is not None and not CLUSTER.fullmatch(text(parsed["cluster"], "loop.cluster", CLUSTERS)):
+        raise InvalidArgument("'loop.cluster' is unknown.", CLUSTERS)
+    if parsed["worker_setup"] is not None:
+        text(parsed["worker_setup"], "loop.worker_setup", "Send the code that each worker process runs, or none.")
     if (numbers := loop.get("numbers")) is not None:
         parsed["numbers"] = _numbers(numbers, parsed["stop"])
     return parsed

@@ -32,6 +32,11 @@ KERNEL_SIDE = (
     "own_modules",
     "tracebacks",
     "plain_values",
+    "worker_side",
+    "worker_names",
+    "worker_package",
+    "clusters",
+    "on_cluster",
     "loop_runner",
     "figures",
     "interrupts",
@@ -66,6 +71,11 @@ GUEST_SIDE = (
     "loops",
     "tracebacks",
     "plain_values",
+    "worker_side",
+    "worker_names",
+    "worker_package",
+    "clusters",
+    "on_cluster",
     "loop_runner",
     "classes",
     "facts",
@@ -150,6 +160,7 @@ for name, code in {modules}.items():
     module.__package__ = "_smart_colab"
     if module is not package:
         setattr(package, name.rpartition(".")[2], module)
+        module.CODE = code
     exec(code, module.__dict__)
 """
 

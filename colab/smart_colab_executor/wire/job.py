@@ -16,12 +16,14 @@ class Loop(TypedDict):
     total: int
     on_error: Literal["stop", "skip"]
     batch_size: NotRequired[int | None]
+    cluster: NotRequired[str | None]
 
 
 class LoopRequest(Loop):
     """The iterations to run, with the code that prepares them."""
 
     setup: NotRequired[str | None]
+    worker_setup: NotRequired[str | None]
     numbers: NotRequired[list[int] | None]
 
 

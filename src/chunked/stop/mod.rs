@@ -15,8 +15,14 @@ pub(super) fn explain(
     completed: u64,
     error: Option<&PythonError>,
 ) -> Stop {
-    let iteration = flight.is_looping.then_some(completed);
-    let place = place(iteration);
+    let named = |ename| error.is_some_and(|error| error.ename == ename);
+    let iteration = (flight.is_looping && !named(SETUP_FAILED)).then_some(completed);
+    let is_of_cluster = named(CLUSTER_FAILED) || named(NOT_ON_CLUSTER);
+    let place = if is_of_cluster {
+        "the work on the cluster".to_owned()
+    } else {
+        place(iteration)
+    };
     let (code, why, _) = ending::explain(job.reason.unwrap_or(Reason::Unknown), job);
     let by_python = job
         .reason
@@ -24,6 +30,7 @@ pub(super) fn explain(
     let (code, what, hint, code_must_change) = match error {
         Some(error) if by_python => {
             let must_change = is_unparsed(error)
+                || error.ename == NOT_ON_CLUSTER
                 || error.ename == UNANSWERED
                 || (iteration.is_none() && error.ename == "NameError");
             let part = part(iteration);
@@ -50,7 +57,7 @@ pub(super) fn explain(
         error: format!("{place} {what}"),
         hint,
         code_must_change,
-        retryable: may_succeed_again(job),
+        retryable: may_succeed_again(job) || named(CLUSTER_FAILED),
     }
 }
 
@@ -91,6 +98,11 @@ fn may_succeed_again(job: &Job) -> bool {
     }
 }
 
+/// Raised by the executor: the setup failed on a worker, the cluster did, or the code is not one for a cluster.
+const SETUP_FAILED: &str = "SetupFailed";
+const CLUSTER_FAILED: &str = "ClusterError";
+const NOT_ON_CLUSTER: &str = "NotOnCluster";
+
 /// Raised by `input()`, `getpass()` and debuggers.
 const UNANSWERED: &str = "StdinNotImplementedError";
 
@@ -130,6 +142,17 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
             "There is no input to answer input() here: put the value in {part}, then call with that and keep_done: true."
         )
         .into();
+    }
+    if error.ename == NOT_ON_CLUSTER {
+        return "Call with the changed loop_code or setup_code and keep_done: true, or with cluster: \"none\" to go on in the session itself."
+            .into();
+    }
+    if error.ename == CLUSTER_FAILED {
+        let done = iteration.map(done_before).unwrap_or_default();
+        return Advice::from(done).then(
+            "See that the cluster runs and can be reached from the runtime. Then call with checkpoint_name alone, which continues from there; with \
+             cluster: \"local\" it runs on the runtime's own processors, with \"none\" in the session itself.",
+        );
     }
     let Some(iteration) = iteration else {
         return cause(error, false).then(match error.ename.as_str() {

@@ -113,6 +113,33 @@ fn each_end_says_where_it_was_and_what_to_do() {
             "iteration 7 ",
             "checkpoint_name alone",
         ),
+        (
+            batch,
+            "failed",
+            "python_error",
+            Some("SetupFailed"),
+            "python_error",
+            "the setup ",
+            "setup_code must change",
+        ),
+        (
+            batch,
+            "failed",
+            "python_error",
+            Some("ClusterError"),
+            "python_error",
+            "the work on the cluster ",
+            "checkpoint_name alone",
+        ),
+        (
+            batch,
+            "failed",
+            "python_error",
+            Some("NotOnCluster"),
+            "python_error",
+            "the work on the cluster ",
+            "keep_done",
+        ),
     ] {
         let stop = stop(is_looping, state, reason, ename);
         assert_eq!(stop.code, code);

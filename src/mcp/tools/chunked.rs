@@ -38,6 +38,8 @@ struct ChunkedArgs {
     checkpoint_name: Option<String>,
     /// Whether a failing iteration stops the operation (the default) or is recorded and skipped.
     on_error: Option<OnError>,
+    /// Run on dask workers: `local` (one a core), `local:N`, a `tcp://` address, or a cluster's variable in setup_code.
+    cluster: Option<String>,
     /// Discard the results of an earlier operation of this name and start over.
     restart: Option<bool>,
     /// Continue with changed code: finished iterations count.
@@ -85,6 +87,7 @@ impl Server {
                 .session
                 .map(|name| args::session_or_main(Some(name)))
                 .transpose()?,
+            cluster: args.cluster,
             restart: args.restart.unwrap_or(false),
             keep_done: args.keep_done.unwrap_or(false),
             retry_skipped: args.retry_skipped.unwrap_or(false),

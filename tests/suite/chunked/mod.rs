@@ -62,6 +62,7 @@ impl Bench {
                 batch_size,
                 on_error: OnError::Stop,
                 session: "main".to_owned(),
+                cluster: None,
             },
         }
     }
@@ -100,6 +101,7 @@ impl Bench {
             batch_size: Some(plan.batch_size),
             on_error: Some(plan.on_error),
             session: Some(plan.session),
+            cluster: plan.cluster,
             restart: false,
             keep_done: false,
             retry_skipped: false,

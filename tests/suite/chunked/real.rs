@@ -89,6 +89,50 @@ fn after_a_kernel_death_the_operation_is_set_up_again_and_continues() {
 }
 
 #[test]
+fn an_operation_on_a_cluster_survives_its_worker_and_goes_on_in_the_session() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let body = "if i == 2 and not os.path.exists('worker-died'):\n    open('worker-died', 'w').close()\n    os._exit(1)\n\
+        if i == 4 and not os.path.exists('cluster-mended'):\n    raise ValueError('not yet')\nprint('ran', i)\nbase * i";
+    let mut plan = arguments("clustered", body, 6, 2);
+    plan["setup_code"] = json!("import os\nbase = 10\nprint('set up', flush=True)");
+    plan["cluster"] = json!("local:1");
+    let mut bridge = executor.bridge(&home, &[]);
+    let answer = bridge.call("run_chunked_operation", plan);
+    answer.refused("python_error");
+    assert_eq!(answer.facts["completed"], 4);
+    let error = answer.fact("error");
+    assert!(
+        error.starts_with("iteration 4 failed: ValueError: not yet (line 5 of loop_code)"),
+        "{error}"
+    );
+    // The worker's end is told of when it is seen.
+    let (news, printed): (Vec<&str>, Vec<&str>) =
+        (answer.text.lines()).partition(|line| line.starts_with("[cluster: "));
+    assert!(
+        news[0].starts_with("[cluster: 1 worker with 1 thread at "),
+        "{news:?}"
+    );
+    let wanted = [
+        "set up",
+        "ran 0",
+        "ran 1",
+        "ran 2",
+        "ran 3",
+        "Traceback (most recent call last):",
+    ];
+    assert_eq!(printed[..6], wanted);
+
+    fs::write(executor.root().join("cluster-mended"), "").unwrap();
+    let here = json!({"checkpoint_name": "clustered", "cluster": "none"});
+    let answer = call_to_the_end(&mut bridge, &here);
+    assert_eq!(answer.text, "set up\nran 4\nran 5\n");
+    let report = bridge.call("get_checkpoint", json!({"operation": "clustered"}));
+    let results: Vec<Value> = (0..6).map(|i| json!({"i": i, "result": 10 * i})).collect();
+    assert_eq!(report.facts["last_results"], json!(results));
+    assert_eq!(report.facts["plan"]["cluster"], "none");
+}
+
+#[test]
 fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
     let (executor, home) = (Executor::shared(), Home::new());
     let body = "assert ready\nif i == 3 and not os.path.exists('mended'):\n    raise ValueError('not yet')\ni";

@@ -47,6 +47,8 @@ impl Bench {
                 total: 30,
                 on_error: OnError::Stop,
                 batch_size: None,
+                cluster: None,
+                worker_setup: None,
                 setup: None,
                 numbers: None,
             }),

@@ -154,6 +154,7 @@ pub(super) const EXPECTED_TOOLS: [ExpectedTool; 39] = [
         &[
             "batch_size",
             "checkpoint_name",
+            "cluster",
             "keep_done",
             "loop_code",
             "mirror",

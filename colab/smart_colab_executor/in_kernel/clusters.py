@@ -1,0 +1,165 @@
+"""Finds or starts the cluster that a loop is to run on, and closes what it started.
+
+Runs in the kernel, as `_smart_colab.clusters`. It needs the user's `distributed`, which is imported here only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+LOCAL = "local"
+# By the environment's DASK_SCHEDULER_ADDRESS, or else local.
+ANY = "dask"
+ADDRESS_VARIABLE = "DASK_SCHEDULER_ADDRESS"
+CONNECT_TIMEOUT_SEC = 10
+CLOSE_TIMEOUT_SEC = 5
+
+
+class ClusterError(Exception):
+    """The cluster, not the user's code, keeps a loop from running."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"ClusterError: {self}"]
+
+
+class Cluster:
+    """A client of a cluster, and the cluster itself where this process started it."""
+
+    def __init__(self, client: Any, *, own: tuple[Any, ...] = (), folder: str | None = None) -> None:
+        self.client = client
+        # Whether its workers are child processes of this one.
+        self.is_own = folder is not None
+        self._own = own
+        self._folder = folder
+
+    @property
+    def address(self) -> str:
+        """The scheduler's address."""
+        return str(getattr(self.client.scheduler, "address", "an unknown address"))
+
+    @property
+    def dashboard(self) -> str | None:
+        """The address of the dashboard, as seen from the runtime."""
+        with suppress(Exception):
+            return str(self.client.dashboard_link) or None
+        return None
+
+    def close(self) -> None:
+        """Close what this process opened: never the user's own client or cluster."""
+        for one in self._own:
+            with suppress(Exception):
+                one.close(timeout=CLOSE_TIMEOUT_SEC)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def open_cluster(name: str, variables: Mapping[str, Any]) -> Cluster:
+    """Return the cluster of this name. Raises ClusterError, ModuleNotFoundError.
+
+    `local` or `local:WORKERS`; `dask`; an address; or one of the `variables`: a client, or a cluster that has one.
+    """
+    if not importlib.util.find_spec("distributed"):
+        raise ModuleNotFoundError(
+            "there is no package distributed in the session's Python, which a cluster needs: %pip install distributed",
+            name="distributed",
+        )
+    if name == ANY:
+        name = os.environ.get(ADDRESS_VARIABLE) or LOCAL
+    kind, _, rest = name.partition(":")
+    if kind == LOCAL:
+        return _start(int(rest) if rest else None)
+    if rest.startswith("//"):
+        return _connect(name)
+    return _named(name, variables)
+
+
+def _distributed() -> Any:
+    return importlib.import_module("distributed")
+
+
+def _start(workers: int | None) -> Cluster:
+    dask, distributed = importlib.import_module("dask.system"), _distributed()
+    folder = tempfile.mkdtemp(prefix="smart-colab-dask-")
+    # Other users of this machine must not reach what runs code here.
+    cluster: Any = None
+    security = True if importlib.util.find_spec("cryptography") else None
+    try:
+        cluster = distributed.LocalCluster(
+            n_workers=workers or dask.CPU_COUNT,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address="127.0.0.1:0",
+            local_directory=folder,
+            security=security,
+            # One that ends its worker again is tried alone then.
+            scheduler_kwargs={"allowed_failures": 1},
+            # Those of workers that are told to end; of others the loop reports.
+            silence_logs=logging.CRITICAL,
+        )
+        client = _distributed().Client(cluster, set_as_default=False)
+    except BaseException as error:
+        Cluster(None, own=(cluster,) if cluster else (), folder=folder).close()
+        if not isinstance(error, Exception):
+            raise
+        raise ClusterError(f"no cluster could be started on the runtime: {_said(error)}") from error
+    return Cluster(client, own=(client, cluster), folder=folder)
+
+
+def _connect(address: str) -> Cluster:
+    try:
+        client = _distributed().Client(address, timeout=CONNECT_TIMEOUT_SEC, set_as_default=False)
+    except (Exception, SystemExit) as error:
+        # Of other servers' replies, distributed believes the first bytes to be the length of a message.
+        why = "what listens there is no scheduler" if isinstance(error, MemoryError) else _said(error)
+        raise ClusterError(
+            f"no scheduler could be reached at {address} (tried for up to {CONNECT_TIMEOUT_SEC} s): {why}"
+        ) from error
+    return Cluster(client, own=(client,))
+
+
+def _named(name: str, variables: Mapping[str, Any]) -> Cluster:
+    if name not in variables:
+        raise ClusterError(
+            f"there is no variable `{name}` in the session: let setup_code make the cluster, below "
+            'if __name__ == "__main__": since it runs on the workers, too'
+        )
+    value = variables[name]
+    if getattr(value, "asynchronous", False):
+        raise ClusterError(f"`{name}` is asynchronous: let setup_code make it without asynchronous=True")
+    if isinstance(value, _distributed().Client):
+        return Cluster(value)
+    if not hasattr(value, "scheduler_address"):
+        raise ClusterError(f"`{name}` is neither a cluster nor a client of dask, but of type {type(value).__name__}")
+    try:
+        # Its `get_client` may return a client of the user's, which is not ours to close.
+        client = _distributed().Client(value, set_as_default=False)
+    except Exception as error:
+        raise ClusterError(f"the cluster `{name}` cannot be reached: {_said(error)}") from error
+    return Cluster(client, own=(client,))
+
+
+def check_python(cluster: Cluster) -> None:
+    """Raise ClusterError if a part of the cluster runs another Python, which could not run our code."""
+    here = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    versions = cluster.client.get_versions()
+    for place, one in (("the scheduler", versions["scheduler"]), *versions["workers"].items()):
+        there = ".".join(str((one or {}).get("host", {}).get("python", here)).split(".")[:2])
+        if there != here:
+            raise ClusterError(
+                f"{place} runs Python {there}, and the session Python {here}: code can go only to the same one"
+            )
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".strip().rstrip(":")[:300]

@@ -1,0 +1,395 @@
+"""Runs the iterations of a loop on a cluster of `distributed`, from the session's kernel.
+
+Runs in the kernel, as `_smart_colab.on_cluster`. Code goes to the workers as text, and results come back in their plain
+form, so nothing of the user's is pickled. Iterations are sent in batches, in order; what has finished is reported in
+order, too. If a worker process ends, the scheduler gives its batches to others.
+"""
+
+from __future__ import annotations
+
+import ast
+import queue
+import uuid
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Any
+
+from . import clusters, worker_names
+from .clusters import ClusterError
+from .worker_package import WorkerPackage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+# How long a batch should run, and how much longer than the last one it may be.
+BATCH_SEC = 0.5
+MAX_GROWTH = 8
+MAX_BATCH = 10_000
+# Batches in flight for each thread of a worker, and beyond these.
+AHEAD_PER_THREAD = 2
+AHEAD = 2
+# Finished iterations that wait for an earlier one, and are lost with the kernel; more are not sent then.
+MAX_HELD = 10_000
+LOOK_INTERVAL_SEC = 1.0
+STATUS_INTERVAL_SEC = 60.0
+
+
+@dataclass
+class Work:
+    """A loop, and what to do with what comes of it."""
+
+    cluster: str
+    setup: str
+    body: str
+    numbers: Sequence[int]
+    skip_errors: bool
+    variables: Mapping[str, Any]
+    # Reports the iteration at this position of `numbers`, with its result, marks, error and `break`.
+    report: Callable[[int, Any, Any, Any, str | None], None]
+    say: Callable[[str, str], None]
+
+
+@dataclass(eq=False)
+class Batch:
+    """Iterations in flight, by their positions."""
+
+    number: int
+    positions: list[int]
+    future: Any = None
+    # Nothing else was in flight: if its worker ends, that is its doing.
+    is_alone: bool = False
+    # How often a worker has begun it.
+    starts: int = 0
+
+
+@dataclass
+class Finished:
+    """An iteration that has run: what it printed, its result, and how it ended."""
+
+    output: list[tuple[str, str]]
+    result: Any = None
+    marked: Any = None
+    error: dict[str, Any] | None = None
+    end: str | None = None
+
+
+class WorkFailed(Exception):
+    """Shown as the exception that code on a worker has raised."""
+
+    def __init__(self, evalue: str, traceback: list[str]) -> None:
+        super().__init__(evalue)
+        self._traceback = traceback
+
+    @classmethod
+    def of(cls, error: Mapping[str, Any]) -> WorkFailed:
+        """Return the exception of this description, in a class of its own name."""
+        kind: type[WorkFailed] = type(error["ename"], (cls,), {})
+        return kind(error["evalue"], error["traceback"])
+
+    def _render_traceback_(self) -> list[str]:
+        return self._traceback
+
+
+def run(work: Work) -> None:
+    """Run the loop to its end. Raises ClusterError, and what the code raises."""
+    body, setup = _parsed(work.body, "loop_code"), _parsed(work.setup, "setup_code")
+    if fault := worker_names.fault(body, setup, work.variables):
+        raise NotOnCluster(fault, [f"NotOnCluster: {fault}"])
+    cluster = clusters.open_cluster(work.cluster, work.variables)
+    try:
+        if shared := worker_names.shared(body):
+            work.say(
+                "stderr",
+                f"[loop_code changes {', '.join(shared)}, of which each worker process has its own: what it puts there "
+                "stays there. The value of the last expression comes back.]\n",
+            )
+        _Loop(work, cluster).run()
+    finally:
+        cluster.close()
+
+
+def _parsed(text: str, part: str) -> ast.Module:
+    try:
+        return ast.parse(text)
+    except SyntaxError as error:
+        raise WorkFailed.of(
+            {
+                "ename": "SyntaxError",
+                "evalue": f"{part}: {error.msg} (line {error.lineno})",
+                "traceback": [f"SyntaxError: {part}: {error.msg} (line {error.lineno})"],
+            }
+        ) from None
+
+
+class _Loop:
+    def __init__(self, work: Work, cluster: clusters.Cluster) -> None:
+        self._work, self._cluster, self._client = work, cluster, cluster.client
+        self._key = f"smart-colab-{uuid.uuid4().hex[:12]}"
+        self._arrived: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        self._in_flight: dict[int, Batch] = {}
+        self._sent = 0
+        # The rest of batches that were not run to their end.
+        self._rests: deque[list[int]] = deque()
+        # Those whose workers ended each time: one of them may be the cause.
+        self._suspects: deque[int] = deque()
+        self._finished: dict[int, Finished] = {}
+        self._reported = 0
+        # Iterations from here on are not wanted: the loop ends at the one before.
+        self._limit = len(work.numbers)
+        self._batches = 0
+        self._seconds: float | None = None
+        self._size = 1
+        self._run_again = 0
+        self._threads = 0
+        self._workers: set[str] = set()
+        self._lost = 0
+        self._has_shown_setup = False
+        self._looked_at = self._said_at = 0.0
+        self._package = WorkerPackage()
+
+    def run(self) -> None:
+        client, work = self._client, self._work
+        arguments = {"setup": work.setup, "body": work.body, "skip_errors": work.skip_errors}
+        try:
+            self._look()
+            client.subscribe_topic(self._key, self._on_start)
+            client.register_plugin(self._package.plugin(self._key, arguments, is_own=self._cluster.is_own))
+            while self._reported < self._limit:
+                self._send()
+                self._receive()
+            self._say(self._summary())
+        except (OSError, TimeoutError) as error:
+            raise ClusterError(self._gone(error)) from error
+        finally:
+            self._leave()
+
+    # --- sending ------------------------------------------------------------------------------------------------------
+
+    def _send(self) -> None:
+        most = AHEAD_PER_THREAD * self._threads + AHEAD if len(self._finished) < MAX_HELD else 1
+        while len(self._in_flight) < most and (positions := self._next_positions()):
+            self._batches += 1
+            batch = Batch(self._batches, positions, is_alone=not self._in_flight)
+            numbers = [self._work.numbers[position] for position in positions]
+            batch.future = self._client.submit(
+                self._package.run_batch,
+                self._key,
+                self._package.name,
+                batch.number,
+                numbers,
+                not self._has_shown_setup,
+                key=f"{self._key}-{batch.number}",
+                pure=False,
+            )
+            self._in_flight[batch.number] = batch
+            self._await(batch)
+
+    def _await(self, batch: Batch) -> None:
+        batch.future.add_done_callback(lambda _future: self._arrived.put(batch))
+
+    def _next_positions(self) -> list[int]:
+        while self._suspects and self._suspects[0] >= self._limit:
+            self._suspects.popleft()
+        if self._suspects:  # alone
+            return [] if self._in_flight else [self._suspects.popleft()]
+        while self._rests:
+            if positions := [position for position in self._rests.popleft() if position < self._limit]:
+                return positions
+        first = self._sent
+        self._sent = min(first + self._next_size(), self._limit)
+        return list(range(first, self._sent))
+
+    def _next_size(self) -> int:
+        if self._seconds is None:
+            return 1
+        # The last ones are shared out among all workers.
+        share = -(-(self._limit - self._sent) // max(AHEAD_PER_THREAD * self._threads, 1))
+        wanted = int(BATCH_SEC / max(self._seconds, BATCH_SEC / MAX_BATCH))
+        self._size = max(1, min(wanted, MAX_GROWTH * self._size))
+        return max(1, min(self._size, share))
+
+    # --- receiving ----------------------------------------------------------------------------------------------------
+
+    def _receive(self) -> None:
+        """Take what has arrived, and report what is complete; wait a while for the first."""
+        batches = []
+        with suppress(queue.Empty):
+            batches.append(self._arrived.get(timeout=LOOK_INTERVAL_SEC))
+            while True:
+                batches.append(self._arrived.get_nowait())
+        batches = [batch for batch in batches if batch.number in self._in_flight]
+        finished = [batch for batch in batches if batch.future.status == "finished"]
+        if finished:
+            for batch, came in zip(finished, self._gathered(finished), strict=True):
+                if batch.number in self._in_flight:
+                    self._take(batch, came)
+        for batch in batches:
+            if batch not in finished and batch.number in self._in_flight:
+                self._take_unfinished(batch)
+        self._report()
+        if monotonic() - self._looked_at >= LOOK_INTERVAL_SEC:
+            self._look()
+
+    def _gathered(self, batches: list[Batch]) -> list[Any]:
+        """Return results; the exception in place of one that there is none of any more."""
+        futures = [batch.future for batch in batches]
+        try:
+            return list(self._client.gather(futures))
+        except Exception:  # noqa: BLE001, RUF100 - one by one, to see whose it is
+            return [_result(future) for future in futures]
+
+    def _take(self, batch: Batch, came: Any) -> None:
+        if isinstance(came, BaseException):
+            self._take_unfinished(batch)
+            return
+        del self._in_flight[batch.number]
+        if (output := came.get("setup_output")) and not self._has_shown_setup:
+            self._has_shown_setup = True
+            self._show(output)
+        if (error := came.get("setup_error")) is not None:
+            raise SetupFailed(f"{error['ename']}: {error['evalue']}", error["traceback"])
+        done = [Finished(*one) for one in came["done"]]
+        for position, one in zip(batch.positions, done, strict=False):
+            self._finished[position] = one
+            if one.end is not None:
+                self._end_after(position)
+        if rest := batch.positions[len(done) :]:
+            self._rests.append(rest)
+        if done:
+            mean = came["seconds"] / len(done)
+            self._seconds = mean if self._seconds is None else (self._seconds + mean) / 2
+
+    def _take_unfinished(self, batch: Batch) -> None:
+        """Act on a batch without results: lost with their worker, or the scheduler has ended, or it has failed."""
+        if batch.future.status == "cancelled":
+            raise ClusterError(self._gone(None))
+        if batch.future.status == "error":
+            self._take_failed(batch)
+        else:
+            self._await(batch)  # they are made again
+
+    def _take_failed(self, batch: Batch) -> None:
+        """Act on a batch whose workers ended again and again."""
+        del self._in_flight[batch.number]
+        if not batch.is_alone or len(batch.positions) > 1:
+            # The scheduler blames all tasks that wait at a worker when it ends.
+            self._suspects.extend(batch.positions)
+            return
+        error = batch.future.exception()
+        ename = type(error).__name__
+        if ename == "KilledWorker":
+            evalue = (
+                "the worker process that ran this iteration ended each time that it was tried: it may use too much "
+                "memory, or end its own process"
+            )
+        else:
+            evalue = str(error)[:1000]
+        described = {"ename": ename, "evalue": evalue, "traceback": [f"{ename}: {evalue}"]}
+        [position] = batch.positions
+        end = None if self._work.skip_errors else "stop"
+        self._finished[position] = Finished([], error=described, end=end)
+        if end:
+            self._end_after(position)
+
+    def _end_after(self, position: int) -> None:
+        """Want no iteration after this one; those before it run to their end."""
+        self._limit = min(self._limit, position + 1)
+        beyond = [batch for batch in self._in_flight.values() if batch.positions[0] >= self._limit]
+        for batch in beyond:
+            del self._in_flight[batch.number]
+        self._client.cancel([batch.future for batch in beyond], force=True)
+
+    def _report(self) -> None:
+        """Report the iterations that are next in order. Raises what one that ends the loop has raised."""
+        while self._reported < self._limit and (one := self._finished.pop(self._reported, None)) is not None:
+            self._show(one.output)
+            if one.end == "stop" and one.error is not None:
+                raise WorkFailed.of(one.error)
+            self._work.report(self._reported, one.result, one.marked, one.error, one.end)
+            self._reported += 1
+
+    def _show(self, output: list[tuple[str, str]]) -> None:
+        for name, text in output:
+            self._work.say(name, text)
+
+    # --- the cluster --------------------------------------------------------------------------------------------------
+
+    def _on_start(self, event: Any) -> None:
+        """Note that a worker begins a batch; called in the client's thread."""
+        if (batch := self._in_flight.get(event[1])) is not None:
+            batch.starts += 1
+            if batch.starts > 1:
+                self._run_again += len(batch.positions)
+
+    def _look(self) -> None:
+        """See which workers there are, and say what has changed."""
+        info = self._client.scheduler_info(n_workers=-1)
+        if not info or self._client.status not in ("running", "connecting"):
+            raise ClusterError(self._gone(None))
+        workers = info["workers"]
+        self._threads = sum(worker["nthreads"] for worker in workers.values())
+        now = set(workers)
+        left, is_first = len(self._workers - now), not self._said_at
+        self._lost += left
+        if now - self._workers or is_first:
+            clusters.check_python(self._cluster)
+        has_changed, self._workers = now != self._workers, now
+        self._looked_at = monotonic()
+        if is_first or has_changed or self._looked_at - self._said_at >= STATUS_INTERVAL_SEC:
+            used = sum(worker.get("metrics", {}).get("memory", 0) for worker in workers.values())
+            limit = sum(worker.get("memory_limit") or 0 for worker in workers.values())
+            of = f" of {limit / 1e9:.1f}" if limit else ""
+            where = f" at {self._cluster.address}, dashboard {self._cluster.dashboard}" if is_first else ""
+            gone = f" ({left} ended)" if left else ""
+            self._say(
+                f"{_count(len(now), 'worker')}{gone} with {_count(self._threads, 'thread')}{where}; memory "
+                f"{used / 1e9:.1f}{of} GB; {_count(len(self._in_flight), 'task')} in flight"
+            )
+            self._said_at = self._looked_at
+
+    def _summary(self) -> str:
+        return f"{_count(self._reported, 'iteration')} in {_count(self._batches, 'task')}{self._losses()}"
+
+    def _losses(self) -> str:
+        if not self._run_again and not self._lost:
+            return ""
+        return f"; {_count(self._lost, 'worker')} ended, and {_count(self._run_again, 'iteration')} began again"
+
+    def _say(self, text: str) -> None:
+        self._work.say("stderr", f"[cluster: {text}]\n")
+
+    def _gone(self, error: BaseException | None) -> str:
+        why = f" ({type(error).__name__}: {error})" if error is not None else ""
+        return f"the scheduler at {self._cluster.address} has ended or cannot be reached any more{why}"
+
+    def _leave(self) -> None:
+        """Have the workers stop after their iteration, and drop what they made."""
+        with suppress(Exception):
+            self._client.cancel([batch.future for batch in self._in_flight.values()], force=True)
+        with suppress(Exception):
+            self._client.unsubscribe_topic(self._key)
+        with suppress(Exception):
+            self._client.sync(
+                self._client._unregister_worker_plugin, name=self._key, callback_timeout=clusters.CLOSE_TIMEOUT_SEC
+            )
+
+
+class NotOnCluster(WorkFailed):
+    """The code relies on what worker processes do not have."""
+
+
+class SetupFailed(WorkFailed):
+    """The setup has raised an exception on a worker."""
+
+
+def _result(future: Any) -> Any:
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001, RUF100
+        return error
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
