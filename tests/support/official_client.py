@@ -93,6 +93,9 @@ class Tour:
             await self.call("run_code_quick", code=code, session=session)
             report = facts(await self.call("download_from_colab", remote_path=folder))
             assert Path(report["local_path"], "sub", "a").read_text() == "A", report
+            mirrored = await self.call("mirror_folder", remote_path=folder, to=f"{folder}_here")
+            assert facts(mirrored), mirrored
+            await self.call("mirror_folder", remote_path=folder, stop=True)
         if "upload_to_colab" in self.tools:
             report = facts(await self.call("upload_to_colab", local_path=report["local_path"], remote_path="up/"))
             assert report["status"] == "complete" and report["files"] == 1, report
@@ -109,6 +112,8 @@ class Tour:
         assert facts(await self.call("delete_checkpoint", operation=session))["files"] > 0
         exported = facts(await self.call("export_notebook", session=session))
         assert json.loads(Path(exported["path"]).read_text())["nbformat"] == 4, exported
+        saved = facts(await self.call("save_session", session=session))
+        await self.call("load_session", path=saved["path"], session=session, overwrite=True)
         assert "x" in facts(await self.call("cleanup_colab", session=session))["cleared_variables"]
         jobs = column(await self.call("list_jobs", session=session), "job_id")
         assert facts(long)["job_id"] in jobs, jobs
