@@ -176,7 +176,7 @@ fn notebooks_are_listed_and_an_opened_one_is_the_default() {
 }
 
 #[test]
-fn of_two_bridges_that_create_one_notebook_one_does() {
+fn two_bridges_that_create_one_notebook_both_have_it() {
     let mut one = Client::of("once.ipynb");
     let home = Home::new();
     let mut other = Executor::shared().bridge(&home, &[]);
@@ -185,8 +185,11 @@ fn of_two_bridges_that_create_one_notebook_one_does() {
     let begun = one.bridge.begin_call("open_notebook", create.clone());
     let second = other.call("open_notebook", create);
     let both = [Answer::of(&one.bridge.answer(begun)), second];
-    let created = both.iter().filter(|answer| answer.facts["created"] == true);
-    assert_eq!(created.count(), 1, "{both:?}");
+    // Its bytes are the same: whose they are cannot be told when both arrive at once, and need not be.
+    assert!(
+        both.iter().any(|answer| answer.facts["created"] == true),
+        "{both:?}"
+    );
     assert!(
         both.iter().all(|answer| answer.facts["cells"] == 0),
         "{both:?}"
