@@ -1,5 +1,6 @@
 """Code asks the user with `input()`, and the client answers."""
 
+import re
 import uuid
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from harness import Executor
 
 from smart_colab_executor.core.errors import NotAsking
-from smart_colab_executor.jobs.questions import MAX_PROMPT_CHARS, Questions
+from smart_colab_executor.jobs.questions import MAX_PROMPT_CHARS, Answer, Questions
 
 UNANSWERED = "StdinNotImplementedError"
 
@@ -23,8 +24,9 @@ def asked(executor: Executor, job_id: str) -> dict[str, Any]:
         after = page["next"]
 
 
-def answer(executor: Executor, job_id: str, number: int, value: object) -> tuple[int, Any]:
-    reply = executor.call("POST", f"/jobs/{job_id}/input", {"number": number, "value": value})
+def answer(executor: Executor, job_id: str, number: int, value: object, reason: object = None) -> tuple[int, Any]:
+    body = {"number": number, "value": value, "reason": reason}
+    reply = executor.call("POST", f"/jobs/{job_id}/input", body)
     return reply.status, reply.json.get("code")
 
 
@@ -34,18 +36,18 @@ def test_an_answer_counts_once_for_the_question_that_was_asked() -> None:
     assert questions.open is not None
     assert questions.describe() == {"number": 7, "prompt": "x" * MAX_PROMPT_CHARS}
     with pytest.raises(NotAsking):
-        questions.take(6, "a")
-    assert questions.take(7, "a")
+        questions.take(Answer(6, "a"))
+    assert questions.take(Answer(7, "a"))
     assert questions.describe() is None
-    assert not questions.take(7, "a"), "a repeated request"
+    assert not questions.take(Answer(7, "a")), "a repeated request"
     with pytest.raises(NotAsking, match="another value"):
-        questions.take(7, "b")
+        questions.take(Answer(7, "b"))
     questions.ask(8, "")
     with pytest.raises(NotAsking, match="another value"):
-        questions.take(7, "b")
+        questions.take(Answer(7, "b"))
     questions.withdraw()
     with pytest.raises(NotAsking):
-        questions.take(8, "a")
+        questions.take(Answer(8, "a"))
 
 
 def test_input_returns_the_answer(executor: Executor, session: str) -> None:
@@ -64,13 +66,17 @@ def test_input_returns_the_answer(executor: Executor, session: str) -> None:
         {"number": number},
         {"number": "1", "value": "x"},
         {"number": number, "value": 7},
+        {"number": number, "value": "a\nb"},
+        {"number": number, "value": "a\rb"},
+        {"number": number, "value": "a\0"},
+        {"number": number, "value": "\n\n"},
         [],
     ]
     for wrong in wrong_bodies:
         assert executor.call("POST", f"/jobs/{job_id}/input", wrong).status == 400
     assert answer(executor, job_id, number + 1, "Eve") == (409, "not_asking")
     assert answer(executor, str(uuid.uuid4()), number, "Eve") == (404, "not_found")
-    assert answer(executor, job_id, number, "Ada 💡") == (200, None)
+    assert answer(executor, job_id, number, "Ada 💡\r\n") == (200, None)
     second = asked(executor, job_id)
     assert second["number"] > number
     # A repeated request is no answer to the next question.
@@ -84,20 +90,31 @@ def test_input_returns_the_answer(executor: Executor, session: str) -> None:
     assert answer(executor, job_id, second["number"], "42") == (409, "not_asking")
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
-    [
-        ("input('Name? ')", "the user declined"),
-        ("try:\n    input()\nexcept RuntimeError as error:\n    print(error)\ninput()", "the user declined"),
-    ],
-)
-def test_a_declined_question_raises_in_the_code(executor: Executor, session: str, code: str, said: str) -> None:
+def test_a_question_without_an_answer_raises_what_happened(executor: Executor, session: str) -> None:
+    code = """
+for question in range(5):
+    try:
+        print(input('Name? '))
+    except (EOFError, RuntimeError) as error:
+        print(type(error).__name__, error)
+input('asked', 'wrongly')
+"""
     job_id = executor.submit(code, session=session, answers=True)
-    for _ in range(code.count("input(")):
-        assert answer(executor, job_id, asked(executor, job_id)["number"], None)[0] == 200
-    [error] = executor.follow(job_id).of("error")
-    assert error["ename"] == UNANSWERED
-    assert said in error["evalue"]
+    for value, reason in (("Ada", None), (None, "declined"), (None, "end"), (None, "other")):
+        assert answer(executor, job_id, asked(executor, job_id)["number"], value, reason)[0] == 200
+    job = executor.follow(job_id)
+    # The last one is not asked.
+    assert re.fullmatch(
+        f"""Name\\? \nAda
+Name\\? \n{UNANSWERED} .*the user declined to answer
+Name\\? \nEOFError EOF when reading a line
+Name\\? \n{UNANSWERED} .*was not answered.*
+{UNANSWERED} .*asks no more in this job.*
+""",
+        job.stdout,
+    ), job.stdout
+    [error] = job.of("error")
+    assert (error["ename"], error["evalue"]) == ("TypeError", "input expected at most 1 argument, got 2")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +127,10 @@ def test_a_declined_question_raises_in_the_code(executor: Executor, session: str
 )
 def test_what_cannot_be_asked_raises_at_once(executor: Executor, session: str, code: str, answers: bool) -> None:
     job = executor.run(code, session=session, answers=answers)
-    assert [error["ename"] for error in job.of("error")] == [UNANSWERED]
+    [error] = job.of("error")
+    assert error["ename"] == UNANSWERED
+    asker = "getpass" if "getpass" in code else "input()"
+    assert error["evalue"].startswith(f"{asker} was called"), error
 
 
 def test_an_interrupted_question_takes_no_answer(executor: Executor, session: str) -> None:
@@ -138,7 +158,9 @@ except KeyboardInterrupt:
     executor.post(f"/jobs/{job_id}/interrupt")
     job = executor.follow(job_id)
     assert (job.state, job.job["asking"]) == ("interrupted", None)
-    assert "got" not in job.stdout
+    assert job.stdout == "first\nstopped\nsecond\n"
+    assert "KeyboardInterrupt" in (shown := str(job.of("error")[-1]["traceback"]))
+    assert "threading.py" not in shown
     assert answer(executor, job_id, second["number"], "late") == (409, "not_asking")
     assert executor.run("print(1)", session=session).stdout == "1\n"
 

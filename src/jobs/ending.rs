@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::death;
+use super::{death, unanswered};
 use crate::base::advice::{Advice, Step};
 use crate::wire::event::PythonError;
 use crate::wire::job::Job;
@@ -118,7 +118,7 @@ pub(crate) fn advise(error: &PythonError) -> Advice {
         return format!("{note}, then run this again.").into();
     }
     let text = match error.ename.as_str() {
-        "StdinNotImplementedError" => advise_unanswered(error),
+        "StdinNotImplementedError" => unanswered::advise(error),
         "SystemExit" if is_clean_exit(error) => {
             "The exit stopped only this cell, and the code after it did not run: the session and its variables are kept. Remove the exit if the rest of the cell should run."
         }
@@ -177,20 +177,6 @@ fn module_note(error: &PythonError) -> Option<&str> {
     let is_ours = note.ends_with(": rename it")
         || (note.contains(": run import ") && note.ends_with(" first"));
     is_ours.then_some(note)
-}
-
-/// Advises on code that asks for input: `input()`, `getpass()`, a debugger's prompt.
-fn advise_unanswered(error: &PythonError) -> &'static str {
-    let is_debugger = error.traceback.iter().any(|part| part.contains("cmdloop"));
-    if is_debugger {
-        "A debugger gets no input here. Remove set_trace() or %debug (%pdb off, where %pdb is on) and run the code again; print the values of \
-         interest, %tb shows the last exception's traceback."
-    } else if error.headline().starts_with("getpass") {
-        "There is no input to answer getpass() here, and a password does not belong in the code. Ask the user to store it where the code runs (a file, an \
-         environment variable, Colab's Secrets), read it from there and run the code again."
-    } else {
-        "There is nobody to answer input() here, or the user declined: put the value in the code and run it again."
-    }
 }
 
 /// Whether the program exited without failure, as `sys.exit()` and `sys.exit(0)` do.
@@ -354,31 +340,6 @@ mod tests {
                 wanted == "%pip install",
                 "{advice}"
             );
-        }
-    }
-
-    #[test]
-    fn code_that_asks_for_input_is_advised_by_what_asks() {
-        let stack = "File cmd.py:126, in Cmd.cmdloop(self, intro)";
-        for (said, traceback, wanted, unwanted) in [
-            (
-                "raw_input was called, but …",
-                "cell",
-                "answer input()",
-                "debugger",
-            ),
-            (
-                "getpass was called, but …",
-                "cell",
-                "answer getpass()",
-                "value in the code",
-            ),
-            ("raw_input was called, but …", stack, "debugger", "input()"),
-        ] {
-            let error = exception("StdinNotImplementedError", said, &[traceback]);
-            let advice = format!("{:?}", advise(&error));
-            assert!(advice.contains(wanted), "{advice}");
-            assert!(!advice.contains(unwanted), "{advice}");
         }
     }
 

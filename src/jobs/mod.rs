@@ -4,7 +4,7 @@
 //! - [`shown`]: translates events into changes of the visible output, for every view of them;
 //! - [`collect`]: events into text, pictures and files; `display`: which MIME type of an output is shown; `pending`:
 //!   displays that still change;
-//! - [`view`]: the collected output as it is handed to the face; [`summary`]: its facts and hints; [`body`]: its text and pictures in order; `ending`: why a job failed, in words; `body_line`: where;
+//! - [`view`]: the collected output as it is handed to the face; [`summary`]: its facts and hints; [`body`]: its text and pictures in order; `ending`: why a job failed, in words; `unanswered`: of code that asks; `body_line`: where;
 //! - [`until`]: waits for a line of the output;
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log; [`search`]: lines of it that match;
 //! - [`live`]: the output as it comes, in place of a view; [`saved`]: a session's variables, in a file;
@@ -38,6 +38,7 @@ pub mod shown;
 pub(crate) mod stall;
 pub mod store;
 pub mod summary;
+mod unanswered;
 pub mod until;
 pub mod view;
 

@@ -13,7 +13,6 @@ use rmcp::model::{
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer};
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use super::call;
@@ -22,8 +21,9 @@ use super::fault::Fault;
 use super::reply;
 use super::server::Server;
 use crate::base::ids::JobId;
+use crate::base::text::{Room, Screen};
 use crate::caller::turns::Turn;
-use crate::wire::job::{InputRequest, Question};
+use crate::wire::job::{InputRequest, NoAnswer, Question};
 
 const FIELD: &str = "answer";
 const TICKET: &str = "question";
@@ -33,6 +33,9 @@ const READER: &str = "get_output";
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 const LOOK_TIMEOUT: Duration = Duration::from_secs(20);
 const TOO_LATE: &str = "the code no longer waited for it";
+const CUT: &str = "only its first line was passed on";
+/// Questions that one call's results ask: a client takes 10 such results by default, of which the policy and the place to compute may need some.
+const MAX_ROUNDS: u32 = 8;
 
 /// The facts of a reply that shows a job whose code asks.
 #[derive(Debug, Deserialize)]
@@ -49,38 +52,67 @@ impl Asked {
     }
 
     fn form(&self) -> ElicitRequest {
-        let prompt = self.asking.prompt.trim();
-        let (before, after) = match prompt {
-            "" => ("A line of input, please", ""),
-            prompt => (prompt, "\n"),
-        };
         let session = &self.session;
-        let text = format!(
-            "{before}{after}\n(asked by the code in session {session}; enter no password here)"
-        );
+        let text = match &*plain(&self.asking.prompt) {
+            "" => {
+                format!("The code in session {session} asks for a line (enter no password here).")
+            }
+            prompt => {
+                format!("The code in session {session} asks (enter no password here):\n\n{prompt}")
+            }
+        };
         let schema = ElicitationSchema::builder()
             .required_string(FIELD)
             .build_unchecked();
         form(text, schema)
     }
 
-    fn ticket(&self) -> String {
-        format!("{TICKET} {} {}", self.job_id, self.asking.number)
+    /// The ticket of the question that is the `round`th of its call.
+    fn ticket(&self, round: u32) -> String {
+        format!("{TICKET} {} {} {round}", self.job_id, self.asking.number)
     }
 }
 
-/// The job and the number of the question that a ticket names.
-fn of_ticket(ticket: &str) -> Option<(JobId, u64)> {
+/// The job, the number of the question and that of the round, which a ticket names.
+fn of_ticket(ticket: &str) -> Option<(JobId, u64, u32)> {
     let mut words = ticket.strip_prefix(TICKET)?.split_whitespace();
-    let found = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    words.next().is_none().then_some(found)
+    let (job, number) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let round = words.next()?.parse().ok()?;
+    words.next().is_none().then_some((job, number, round))
 }
 
-/// What the user entered; none for anything but an answer.
-fn value(said: Option<&ElicitResult>) -> Option<String> {
-    let accepted = said.filter(|said| said.action == ElicitationAction::Accept)?;
-    let value = accepted.content.as_ref()?.get(FIELD)?.as_str()?;
-    Some(value.to_owned())
+/// The round of a question that follows on what the call brings.
+fn next_round(context: &RequestContext<RoleServer>) -> u32 {
+    let before = context.extensions.get::<Round>();
+    let before = before.and_then(|round| of_ticket(&round.ticket));
+    before.map_or(1, |(_, _, round)| round.saturating_add(1))
+}
+
+/// A prompt without what could hide or reorder text: escape sequences, control characters and changes of the writing direction.
+fn plain(prompt: &str) -> String {
+    let mut screen = Screen::new(Room::for_chars(prompt.len()));
+    screen.push(prompt);
+    let is_shown = |c: &char| {
+        let is_direction = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        !is_direction && (matches!(c, '\n' | '\t') || !c.is_control())
+    };
+    let shown: String = screen.finish().render().chars().filter(is_shown).collect();
+    shown.trim().to_owned()
+}
+
+/// What is passed on of what the client said, and whether it is less than the user entered: the code reads one line.
+fn read(number: u64, said: Option<&ElicitResult>) -> (InputRequest, bool) {
+    let accepted = said.filter(|said| said.action == ElicitationAction::Accept);
+    let entered = accepted.and_then(|said| said.content.as_ref()?.get(FIELD)?.as_str());
+    let is_declined = said.is_some_and(|said| said.action == ElicitationAction::Decline);
+    let line = entered.map(|entered| entered.split(['\r', '\n', '\0']).next().unwrap_or(""));
+    let whole = entered.map(|entered| entered.trim_end_matches(['\r', '\n', '\0']));
+    let answer = InputRequest {
+        number,
+        value: line.map(str::to_owned),
+        reason: is_declined.then_some(NoAnswer::Declined),
+    };
+    (answer, line != whole)
 }
 
 impl Server {
@@ -91,15 +123,12 @@ impl Server {
         context: &RequestContext<RoleServer>,
     ) -> Option<Result<CallToolResponse, ErrorData>> {
         let round = context.extensions.get::<Round>()?;
-        let (job, number) = of_ticket(&round.ticket)?;
+        let (job, number, _) = of_ticket(&round.ticket)?;
         if let Some(turn) = context.extensions.get::<Arc<Turn>>() {
             turn.pass();
         }
-        let value = value(round.answer.as_ref());
-        Some(
-            self.pass_on(job, InputRequest { number, value }, request, context)
-                .await,
-        )
+        let answer = read(number, round.answer.as_ref());
+        Some(self.pass_on(job, answer, request, context).await)
     }
 
     /// Asks the user what the code of a reply asks, passes the answer on and follows the code, until it asks no more or the user does not answer.
@@ -114,7 +143,11 @@ impl Server {
             && self.can_ask(context)
         {
             if is_modern(context) {
-                return Ok(asking(asked.form(), asked.ticket()).into());
+                let round = next_round(context);
+                return Ok(match round > MAX_ROUNDS {
+                    true => reply,
+                    false => asking(asked.form(), asked.ticket(round)).into(),
+                });
             }
             let budget = self.budget(context);
             let mut is_withdrawn = false;
@@ -129,19 +162,21 @@ impl Server {
                 }
                 said
             });
-            let value = match said.await {
+            let said = match said.await {
                 Err(fault) => return Ok(CallToolResult::from(fault).into()),
                 Ok(Answer::Silent) if is_withdrawn => {
                     reply = self.follow_on(asked.job_id, request, context).await?;
                     continue;
                 }
-                // The code waits on, and the reply says so.
-                Ok(Answer::Silent) => return Ok(reply),
-                Ok(Answer::Said(said)) => value(Some(&said)),
+                // The code waits on, and the reply says so, as it is by now.
+                Ok(Answer::Silent) => {
+                    let now = self.follow_on(asked.job_id, request, context).await?;
+                    return Ok(if names_a_job(&now) { now } else { reply });
+                }
+                Ok(Answer::Said(said)) => Some(said),
                 Ok(Answer::Failed | Answer::Unclear) => None,
             };
-            let number = asked.asking.number;
-            let answer = InputRequest { number, value };
+            let answer = read(asked.asking.number, said.as_ref());
             reply = self.pass_on(asked.job_id, answer, request, context).await?;
         }
         Ok(reply)
@@ -151,7 +186,7 @@ impl Server {
     async fn pass_on(
         &self,
         job: JobId,
-        answer: InputRequest,
+        (answer, is_cut): (InputRequest, bool),
         request: &CallToolRequestParams,
         context: &RequestContext<RoleServer>,
     ) -> Result<CallToolResponse, ErrorData> {
@@ -168,8 +203,12 @@ impl Server {
             }
         };
         let mut reply = self.follow_on(job, request, context).await?;
-        if let (CallToolResponse::Complete(result), false) = (&mut reply, is_taken) {
-            reply::note(result, "answer", Value::from(TOO_LATE));
+        if let CallToolResponse::Complete(result) = &mut reply {
+            if !is_taken {
+                reply::note(result, "answer", TOO_LATE);
+            } else if is_cut {
+                reply::note(result, "answer", CUT);
+            }
         }
         Ok(reply)
     }
@@ -204,42 +243,79 @@ impl Server {
     }
 }
 
+/// Whether a reply is one of a job, and not the error of a look at it.
+fn names_a_job(reply: &CallToolResponse) -> bool {
+    let CallToolResponse::Complete(result) = reply else {
+        return true;
+    };
+    reply::facts(result).is_some_and(|facts| facts.contains("\"job_id\":"))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
 
-    use super::{of_ticket, value};
+    use super::{of_ticket, plain, read};
     use crate::base::ids::JobId;
+    use crate::wire::job::NoAnswer;
 
     #[test]
-    fn a_ticket_names_the_job_and_the_question() {
+    fn a_ticket_names_the_job_the_question_and_the_round() {
         let job = JobId::fresh();
-        assert_eq!(of_ticket(&format!("question {job} 7")), Some((job, 7)));
+        assert_eq!(of_ticket(&format!("question {job} 7 2")), Some((job, 7, 2)));
         for other in [
             String::new(),
             "guess".to_owned(),
             format!("question {job}"),
-            format!("question {job} -1"),
-            format!("question {job} 7 8"),
-            format!("{job} 7"),
+            format!("question {job} 7"),
+            format!("question {job} -1 1"),
+            format!("question {job} 7 8 9"),
+            format!("{job} 7 1"),
         ] {
             assert_eq!(of_ticket(&other), None, "{other}");
         }
     }
 
     #[test]
-    fn only_an_accepted_text_is_an_answer() {
-        let value = |said| value(Some(&serde_json::from_value(said).unwrap()));
+    fn only_an_accepted_text_is_an_answer_and_its_first_line_is_passed_on() {
+        let read = |said| {
+            let (answer, is_cut) = read(7, Some(&serde_json::from_value(said).unwrap()));
+            (answer.value, answer.reason, is_cut)
+        };
         let accept = |content| json!({"action": "accept", "content": content});
-        assert_eq!(value(accept(json!({"answer": ""}))).as_deref(), Some(""));
-        for none in [
-            accept(json!({"answer": 7})),
-            accept(json!({})),
-            json!({"action": "accept"}),
-            json!({"action": "decline", "content": {"answer": "x"}}),
-            json!({"action": "cancel"}),
+        for (entered, passed, is_cut) in [
+            ("", "", false),
+            ("Ada\r\n", "Ada", false),
+            ("Ada\nEve\n", "Ada", true),
+            ("\nAda", "", true),
+            ("Ada\0Eve", "Ada", true),
         ] {
-            assert_eq!(value(none.clone()), None, "{none}");
+            let said = read(accept(json!({"answer": entered})));
+            assert_eq!(said, (Some(passed.to_owned()), None, is_cut), "{entered:?}");
+        }
+        for (none, reason) in [
+            (accept(json!({"answer": 7})), None),
+            (accept(json!({})), None),
+            (json!({"action": "accept"}), None),
+            (json!({"action": "cancel"}), None),
+            (
+                json!({"action": "decline", "content": {"answer": "x"}}),
+                Some(NoAnswer::Declined),
+            ),
+        ] {
+            assert_eq!(read(none.clone()), (None, reason, false), "{none}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_hides_and_reorders_nothing() {
+        for (prompt, shown) in [
+            ("1) a\n2) b\n\tWhich? ", "1) a\n2) b\n\tWhich?"),
+            ("\u{1b}[1;31mName\u{1b}[0m? \u{7}", "Name?"),
+            ("pay\u{202e}load\u{2066}\u{9b}?\u{200f}", "payload?"),
+            ("Имя? 名前? 💡", "Имя? 名前? 💡"),
+        ] {
+            assert_eq!(plain(prompt), shown, "{prompt:?}");
         }
     }
 }

@@ -39,8 +39,21 @@ pub struct Question {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRequest {
     pub number: u64,
-    /// None if the user declined to answer.
+    /// One line; none without an answer.
     pub value: Option<String>,
+    /// Why there is no value, if it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<NoAnswer>,
+}
+
+/// Why a question has no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NoAnswer {
+    /// The user declined.
+    Declined,
+    /// The input ended: EOFError.
+    End,
 }
 
 /// Makes `code` the body of `for i in range(start, stop)`, which runs step by step.

@@ -45,29 +45,36 @@ fn the_user_answers_the_code_of_a_run_and_of_one_that_was_left() {
     let (executor, home) = (Executor::shared(), Home::new());
     let mut bridge = able(executor, &home, &[]);
     let session = "answers";
-    let code = format!("{}\ninput()", asking("answers-runs"));
+    let code = format!(
+        "{}\ntry: input()\nexcept RuntimeError as error: print(error)\ninput()",
+        asking("answers-runs")
+    );
     let arguments = json!({"code": code, "session": session});
     let call = bridge.begin_call("run_code_quick", arguments);
     let first = question(&mut bridge);
     let params = &first["params"];
     let text = params["message"].as_str().unwrap();
-    assert!(
-        text.starts_with("Name?\n") && text.contains("session answers"),
-        "{text}"
+    assert_eq!(
+        text,
+        "The code in session answers asks (enter no password here):\n\nName?"
     );
     assert_eq!(params["requestedSchema"]["required"], json!(["answer"]));
-    reply(&mut bridge, &first, accept("Ada"));
+    reply(&mut bridge, &first, accept("Ada\nEve"));
     let second = question(&mut bridge);
-    reply(&mut bridge, &second, json!({"action": "decline"}));
+    reply(&mut bridge, &second, json!({"action": "cancel"}));
+    let third = question(&mut bridge);
+    reply(&mut bridge, &third, json!({"action": "decline"}));
     let done = Answer::of(&bridge.answer(call));
     done.refused("python_error");
     assert!(
-        done.text.starts_with("before\nName? \nHello Ada\n"),
+        done.text.starts_with(
+            "before\nName? \nHello Ada\n\ninput() was called, and the question was not answered"
+        ),
         "{}",
         done.text
     );
     assert!(
-        done.fact("hint").contains("the user declined"),
+        done.fact("hint").starts_with("The user declined"),
         "{}",
         done.facts
     );
@@ -118,7 +125,13 @@ fn a_question_is_listed_and_is_withdrawn_when_its_code_is_stopped() {
 
     // Its own code is not kept waiting either.
     let code = json!({"code": "input('Name? ')", "session": "asked"});
-    other.call("run_code_quick", code).refused("python_error");
+    let refused = other.call("run_code_quick", code);
+    refused.refused("python_error");
+    assert!(
+        refused.fact("hint").starts_with("There is nobody"),
+        "{}",
+        refused.facts
+    );
 }
 
 #[test]
@@ -136,6 +149,9 @@ fn a_question_that_the_user_leaves_unanswered_keeps_waiting() {
         "{}",
         silent.facts
     );
+    // The time limit is told as it is by now: a quarter of the call's time is left for that.
+    let left = silent.facts["ends_in_sec"].as_u64().unwrap();
+    assert!(left < 118, "{}", silent.facts);
     // A late answer is none.
     reply(&mut bridge, &first, accept("late"));
     let job = silent.fact("job_id").to_owned();
@@ -166,7 +182,7 @@ fn a_repeated_call_brings_the_answer_and_sends_no_code() {
     let asked = call(&mut bridge, json!({}));
     assert_eq!(asked["resultType"], "input_required", "{asked}");
     let message = &asked["inputRequests"]["consent"]["params"]["message"];
-    assert!(message.as_str().unwrap().starts_with("Name?"), "{asked}");
+    assert!(message.as_str().unwrap().ends_with("\n\nName?"), "{asked}");
     let state = &asked["requestState"];
     // Another process of the bridge knows the question, too.
     let mut later = start();
@@ -191,4 +207,38 @@ fn a_repeated_call_brings_the_answer_and_sends_no_code() {
         let state = &asked["requestState"];
         Answer::of(&call(&mut bridge, brings(state, closed))).refused("python_error");
     }
+}
+
+/// A client repeats a call 10 times by default.
+#[test]
+fn a_call_that_has_asked_often_ends_with_the_name_of_its_job() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut bridge = Bridge::start(home.program(&[("COLAB_URL", &executor.line())]));
+    let code = "print(sum(int(input()) for _ in range(9)))";
+    let mut call = |tool: &str, arguments: Value, state: Option<&Value>| {
+        let mut params = json!({"name": tool, "arguments": arguments});
+        if let Some(state) = state {
+            params["requestState"] = state.clone();
+            params["inputResponses"] = json!({"consent": accept("1")});
+        }
+        let mut params = modern(params);
+        params["_meta"]["io.modelcontextprotocol/clientCapabilities"] =
+            json!({"elicitation": {"form": {}}});
+        bridge.request("tools/call", params)
+    };
+    let arguments = json!({"code": code, "session": "often"});
+    let mut asked = call("run_code_quick", arguments.clone(), None);
+    for _ in 0..8 {
+        assert_eq!(asked["resultType"], "input_required", "{asked}");
+        let state = asked["requestState"].clone();
+        asked = call("run_code_quick", arguments.clone(), Some(&state));
+    }
+    let asks = Answer::of(&asked);
+    asks.succeeded();
+    assert_eq!(asks.facts["asking"]["number"], 9, "{}", asks.facts);
+    let job = json!({"job_id": asks.fact("job_id")});
+    let asked = call("get_output", job.clone(), None);
+    let done = Answer::of(&call("get_output", job, Some(&asked["requestState"])));
+    done.succeeded();
+    assert!(done.text.ends_with("9\n"), "{}", done.text);
 }

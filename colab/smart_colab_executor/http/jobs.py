@@ -16,6 +16,7 @@ from ..core.arguments import integer, number, session_name, text, uuid_text
 from ..files import ranges
 from ..in_kernel.jsonline import dump
 from ..jobs.job import MAX_HOLD_SEC, Job
+from ..jobs.questions import Answer
 from ..jobs.request import JobRequest
 from ..jobs.store import parse_id
 from . import execute
@@ -122,7 +123,7 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
     @app.post("/jobs/<job_id>/input")
     def answer(job_id: str) -> Response:
         job = jobs.get(job_id)
-        sessions.answer(job, *_answer(json_body()))
+        sessions.answer(job, _answer(json_body()))
         return json_reply({"job": job.describe()})
 
     @app.get("/jobs/<job_id>/log")
@@ -157,13 +158,19 @@ def add_job_routes(app: Flask, config: Config, slots: Slots) -> None:
             return json_reply(execute.summary(job))
 
 
-def _answer(body: dict[str, Any]) -> tuple[int, str | None]:
-    number, value = body.get("number"), body.get("value", 0)
+def _answer(body: dict[str, Any]) -> Answer:
+    number, value, reason = body.get("number"), body.get("value", 0), body.get("reason")
     if isinstance(number, bool) or not isinstance(number, int):
         raise errors.InvalidArgument("'number' must be a whole number.", "Send the number of the job's 'asking'.")
     if value is not None and not isinstance(value, str):
-        raise errors.InvalidArgument("'value' must be a string or null.", "Send null if the user declined.")
-    return number, None if value is None else text(value, "value", "Send valid Unicode.")
+        raise errors.InvalidArgument("'value' must be a string or null.", "Send null if there is no answer.")
+    if value is None:
+        return Answer(number, None, reason if isinstance(reason, str) else None)
+    line = text(value, "value", "Send valid Unicode.")
+    line = line.removesuffix("\n").removesuffix("\r")
+    if any(end in line for end in "\n\r\0"):
+        raise errors.InvalidArgument("'value' must be one line, without NUL.", "Send one line.")
+    return Answer(number, line)
 
 
 def _page_arguments() -> tuple[float, float, int]:

@@ -105,9 +105,9 @@ def ensure_interrupt() -> None:
     _shell.kernel.io_loop.add_callback(lambda: None)
 
 
-def answer(number: int, value: str | None) -> bool:
-    """Answer a question of `input()`, None if the user declined; return whether it was waiting."""
-    return _inputs.answer(number, value)
+def answer(number: int, value: str | None, reason: str | None) -> bool:
+    """Answer a question of `input()`, None for the `reason`; return whether it was waiting."""
+    return _inputs.answer(number, value, reason)
 
 
 OPERATIONS: dict[str, Callable[..., Any]] = {

@@ -19,12 +19,22 @@ class Question:
     prompt: str
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What came of a question: a line without its end, or no `value`."""
+
+    number: int
+    value: str | None
+    # Of no value: "declined" or "end" (of the input); anything else is just no answer.
+    reason: str | None = None
+
+
 class Questions:
     """The questions of a job. Only the kernels' thread changes them."""
 
     def __init__(self) -> None:
         self.open: Question | None = None
-        self._answer: tuple[int, str | None] | None = None
+        self._answer: Answer | None = None
 
     def describe(self) -> dict[str, object] | None:
         """Return the open question as the API shows it."""
@@ -39,15 +49,16 @@ class Questions:
         """Close the question without an answer."""
         self.open = None
 
-    def take(self, number: int, value: str | None) -> bool:
+    def take(self, answer: Answer) -> bool:
         """Take an answer; return whether it is new, and is to be passed on. Raises NotAsking."""
-        if self._answer == (number, value):
+        number = answer.number
+        if self._answer == answer:
             return False
-        if self._answer is not None and self._answer[0] == number:
+        if self._answer is not None and self._answer.number == number:
             raise NotAsking(f"Question {number} was answered with another value.", f"The first answer counts. {LOOK}")
         if self.open is None or self.open.number != number:
             raise NotAsking(f"The job does not ask question {number} now.", LOOK)
-        self.open, self._answer = None, (number, value)
+        self.open, self._answer = None, answer
         return True
 
     def forget(self, number: int) -> NotAsking:

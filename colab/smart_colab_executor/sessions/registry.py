@@ -11,6 +11,7 @@ from typing import Any
 
 from ..core.errors import Busy, InvalidArgument, NotFound, Occupied
 from ..jobs.job import Ending, Job
+from ..jobs.questions import Answer
 from ..jobs.request import DEFAULT_SESSION
 from ..kernels.adopted import AdoptedKernel, connection_file, kernel_of
 from ..kernels.channels import KernelChannels
@@ -85,17 +86,17 @@ class Sessions:
 
         self._thread.run(interrupt())
 
-    def answer(self, job: Job, number: int, value: str | None) -> None:
-        """Answer the question of a job's code; None: the user declined. Raises NotAsking."""
+    def answer(self, job: Job, answer: Answer) -> None:
+        """Answer the question of a job's code. Raises NotAsking."""
 
-        async def answer() -> None:
+        async def pass_on() -> None:
             session = self._sessions.get(job.request.session)
             if session is None:
-                job.questions.take(number, value)
+                job.questions.take(answer)
             else:
-                await session.answer(job, number, value)
+                await session.answer(job, answer)
 
-        self._thread.run(answer())
+        self._thread.run(pass_on())
 
     def restore_records(self) -> None:
         """Restore what was removed: the workspace, and the records of jobs and kernels."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from ..core.clock import now
 from ..core.errors import InvalidArgument, Occupied
 from ..jobs.job import Ending, Job, Place
+from ..jobs.questions import Answer
 from ..kernels.adopted import kernel_of
 from ..kernels.channels import KernelChannels
 from ..kernels.executions import KernelDied, KernelNotStarted, KernelSilent
@@ -130,12 +131,12 @@ class Session:
         elif self._running is not None and self._running.job is job:
             self._running.interrupt()
 
-    async def answer(self, job: Job, number: int, value: str | None) -> None:
+    async def answer(self, job: Job, answer: Answer) -> None:
         """Answer the question of a job's code. Raises NotAsking."""
         if self._running is not None and self._running.job is job:
-            await self._running.answer(number, value)
+            await self._running.answer(answer)
         else:
-            job.questions.take(number, value)
+            job.questions.take(answer)
 
     async def end(self, ending: Ending, *, start_new: bool = False) -> list[str]:
         """Discard the kernel and end all jobs; return their ids. With `start_new`, start a new kernel.

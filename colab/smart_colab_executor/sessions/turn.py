@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from ..in_kernel.messages import QUESTION_TYPE, REPORTED_TYPE, WITHDRAWN_TYPE, ExitCalled
 from ..jobs import outputs
 from ..jobs.job import Ending, Job
+from ..jobs.questions import Answer
 from ..kernels.channels import KernelChannels
 from ..kernels.executions import Execution, KernelDied, KernelLeft, KernelSilent
 from ..kernels.loop_thread import in_background
@@ -104,19 +105,19 @@ class Turn:
         if self._has_begun or self._kernel.is_adopted:
             in_background(self._kernel.interrupt())
 
-    async def answer(self, number: int, value: str | None) -> None:
+    async def answer(self, answer: Answer) -> None:
         """Answer the code's question. Raises NotAsking."""
         questions = self.job.questions
-        if not questions.take(number, value):
+        if not questions.take(answer):
             return
         try:
-            is_taken = await self._kernel.request("answer", number=number, value=value)
+            is_taken = await self._kernel.request("answer", **asdict(answer))
         except KernelSilent:
             return  # it has the answer once it reads its messages
         except KernelDied:
             is_taken = False
         if not is_taken:
-            raise questions.forget(number)
+            raise questions.forget(answer.number)
 
     def end(self, *, shows: bool) -> None:
         """End the turn; `shows`: the job shows the final state of its widgets."""

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::attend::Wait;
 use crate::base::ids::JobId;
 use crate::jobs::Jobs;
-use crate::wire::job::InputRequest;
+use crate::wire::job::{InputRequest, NoAnswer};
 
 /// How long an answer is sent again while the runtime does not answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -83,7 +83,11 @@ pub(super) async fn answer(wait: Wait, jobs: Arc<Jobs>, id: JobId) {
         };
         wait.note_typed(value.is_some());
         let number = question.number;
-        let answer = InputRequest { number, value };
+        let answer = InputRequest {
+            number,
+            reason: value.is_none().then_some(NoAnswer::End),
+            value,
+        };
         if let Err(error) = jobs
             .answer(id, &answer, Instant::now() + ANSWER_TIMEOUT)
             .await
