@@ -1,4 +1,5 @@
 import os
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -91,6 +92,28 @@ def test_a_replaced_file_of_the_same_size_and_time_is_a_change(desk: Desk) -> No
     os.utime(desk.root / "new", ns=((desk.root / "a").stat().st_mtime_ns,) * 2)
     (desk.root / "new").replace(desk.root / "a")
     assert names(desk.read(cursor)) == ["a"]
+
+
+@unix
+def test_a_file_written_in_place_whose_time_is_set_back_is_a_change(desk: Desk) -> None:
+    desk.write("a", "one")
+    cursor, file = desk.read()["next"], desk.root / "a"
+    before, content = file.stat(), ContentRoot(desk.root)
+    files = Files(content)
+    first = files.stat("a", "sha256")
+    while file.stat().st_ctime_ns == before.st_ctime_ns:  # the clock of a file system may be coarse
+        desk.write("a", "two")
+        os.utime(file, ns=(before.st_mtime_ns,) * 2)
+    assert names(desk.read(cursor)) == ["a"]
+    assert files.stat("a", "sha256")["sha256"] != first["sha256"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep no such names")
+def test_names_that_are_not_utf8_are_told_apart_from_each_other_and_from_what_they_look_like(desk: Desk) -> None:
+    for name in (b"bad\xfe", b"bad\xff", "bad\ufffd".encode()):
+        (desk.root / os.fsdecode(name)).touch()
+    found = desk.read()
+    assert (names(found), sorted(found["not_utf8"])) == (["bad\ufffd"], ["bad\\xfe", "bad\\xff"])
 
 
 def test_a_small_file_that_never_rests_is_reported_as_it_is_once_in_a_while(desk: Desk) -> None:

@@ -16,6 +16,8 @@ use crate::transfer::TransferError;
 pub enum MirrorError {
     #[error(transparent)]
     Transfer(#[from] TransferError),
+    #[error("the folder of the runtime is not named")]
+    Unnamed,
     #[error("{remote} and {} are on this computer, and one is inside the other: a mirror would copy its own copies", path.display())]
     Itself { remote: String, path: PathBuf },
     #[error("{} holds files that no mirror has put there", path.display())]
@@ -60,7 +62,8 @@ impl MirrorError {
                 matches!(&**source, RuntimeError::Refused(problem) if !problem.retryable)
             }
             Self::Transfer(_) | Self::Disk { .. } => false,
-            Self::Itself { .. }
+            Self::Unnamed
+            | Self::Itself { .. }
             | Self::Occupied { .. }
             | Self::Taken { .. }
             | Self::Busy { .. }
@@ -74,7 +77,7 @@ impl Fault for MirrorError {
     fn code(&self) -> &str {
         match self {
             Self::Transfer(error) => error.code(),
-            Self::Itself { .. } => "invalid_argument",
+            Self::Unnamed | Self::Itself { .. } => "invalid_argument",
             Self::Occupied { .. } | Self::Taken { .. } => "already_exists",
             Self::Busy { .. } => "busy",
             Self::NotFound { .. } => "not_found",
@@ -86,7 +89,15 @@ impl Fault for MirrorError {
 
     fn remedy(&self) -> Advice {
         match self {
+            Self::Transfer(
+                TransferError::OutsideSaveDir { .. } | TransferError::UnusableName { .. },
+            ) => {
+                Advice::from("Name a folder below ")
+                    + Step::SaveDir
+                    + " as `to`, without it: results/run1."
+            }
             Self::Transfer(error) => error.remedy(),
+            Self::Unnamed => "Name it by its path; `.` is the content root.".into(),
             Self::Itself { .. } => {
                 "The files are here already. To keep copies elsewhere, name another folder as `to`."
                     .into()
@@ -109,7 +120,8 @@ impl Fault for MirrorError {
             Self::Transfer(error) => error.is_retryable(),
             Self::Runtime { source, .. } => source.is_retryable(),
             Self::Busy { .. } => true,
-            Self::Itself { .. }
+            Self::Unnamed
+            | Self::Itself { .. }
             | Self::Occupied { .. }
             | Self::Taken { .. }
             | Self::NotFound { .. }

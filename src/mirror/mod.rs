@@ -19,6 +19,7 @@ mod running;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -26,15 +27,18 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use crate::base::lock::Lock;
 use crate::checkpoints::Checkpoints;
 use crate::connection::Connection;
+use crate::runtime::{ChangesQuery, Files};
 use crate::transfer::TransferError;
 use crate::transfer::disk::blocking;
 use crate::transfer::download::Downloads;
-use crate::transfer::name::Name;
 pub use error::MirrorError;
 use note::{Note, Notes};
 use order::Order;
 use report::MirrorReport;
 use running::Mirror;
+
+/// For the first question about a folder.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// All mirrors of this process. Dropping it ends them; the next process takes them up again.
 #[derive(Debug)]
@@ -90,12 +94,15 @@ impl Mirrors {
     /// Starts a mirror in the background, or finds the one that runs.
     ///
     /// # Errors
-    /// When the folder here cannot be its own.
-    pub async fn start(&self, order: Order) -> Result<Begun, MirrorError> {
+    /// When the folder here cannot be its own, or the runtime refuses the one there.
+    pub async fn start(&self, order: Order, deadline: Instant) -> Result<Begun, MirrorError> {
+        if order.remote.trim().is_empty() {
+            return Err(MirrorError::Unnamed);
+        }
         let (name, remote) = (order.name()?, order.remote.clone());
         let call = CancellationToken::new();
-        let root = self.save_dir.clone();
-        let target = blocking(move || prepare(&name, &root)).await?;
+        let root = self.root()?;
+        let target = name.under(&root);
         if let Some(mirror) = self.running_at(&target, &remote)? {
             let is_tied = order.until.is_some();
             mirror.change(&order, &call);
@@ -105,11 +112,13 @@ impl Mirrors {
                 call: is_tied.then(|| call.drop_guard()),
             });
         }
-        let (notes, path) = (self.notes.clone(), target.clone());
+        self.check(&remote, &target, deadline).await?;
+        let (notes, path) = (self.notes.clone(), target);
         let (note, held) = blocking(move || {
             let held = notes.hold(&path)?;
             let before = notes.get(&path);
             let note = order.note(&path, before)?;
+            name.prepare_folder(&root)?;
             notes.write(&note);
             Ok::<_, MirrorError>((note, held))
         })
@@ -123,7 +132,7 @@ impl Mirrors {
         })
     }
 
-    /// Ends the mirror of this remote folder, or into this folder here, and waits for its end.
+    /// Ends the mirrors of this remote folder, or only the one into this folder here, and waits for their ends.
     ///
     /// # Errors
     /// [`MirrorError::NotFound`], with those that there are.
@@ -131,42 +140,60 @@ impl Mirrors {
         &self,
         order: &Order,
         deadline: Instant,
-    ) -> Result<MirrorReport, MirrorError> {
-        let found = {
-            let known = self.known.lock();
-            let mut all = known.values().filter(|mirror| !mirror.is_over());
-            all.find(|mirror| order.means(mirror)).cloned()
+    ) -> Result<Vec<MirrorReport>, MirrorError> {
+        let to = match &order.to {
+            Some(_) => Some(real(&order.name()?.under(&self.root()?))),
+            None if order.remote.is_empty() => return Err(MirrorError::Unnamed),
+            None => None,
         };
-        let Some(mirror) = found else {
+        let known: Vec<Arc<Mirror>> = {
             let known = self.known.lock();
             let running = known.values().filter(|mirror| !mirror.is_over());
-            return Err(MirrorError::NotFound {
-                remote: order.remote.clone(),
-                known: running.map(|mirror| mirror.remote.clone()).collect(),
-            });
+            running.cloned().collect()
         };
-        mirror.end_by_user();
-        let _ = timeout_at(deadline, mirror.over()).await;
-        Ok(mirror.report())
+        let is_meant = |mirror: &&Arc<Mirror>| {
+            (order.remote.is_empty() || mirror.remote == order.remote)
+                && to.as_ref().is_none_or(|to| real(&mirror.local_path) == *to)
+        };
+        let meant: Vec<_> = known.iter().filter(is_meant).collect();
+        if meant.is_empty() {
+            let named = [Some(&order.remote), order.to.as_ref()]
+                .into_iter()
+                .flatten();
+            let named = named.filter(|name| !name.is_empty()).cloned();
+            return Err(MirrorError::NotFound {
+                remote: named.collect::<Vec<_>>().join(" into "),
+                known: known.iter().map(|mirror| mirror.remote.clone()).collect(),
+            });
+        }
+        for mirror in &meant {
+            mirror.end_by_user();
+        }
+        for mirror in &meant {
+            let _ = timeout_at(deadline, mirror.over()).await;
+        }
+        Ok(meant.iter().filter_map(|mirror| mirror.listed()).collect())
     }
 
-    /// All mirrors of this process, by their folders here.
+    /// The mirrors of this process, by their folders here; those that have ended only once.
     #[must_use]
     pub fn list(&self) -> Vec<MirrorReport> {
         let known = self.known.lock();
-        known.values().map(|mirror| mirror.report()).collect()
+        let listed = known.values().filter_map(|mirror| mirror.listed());
+        listed.collect()
     }
 
     /// The mirror of a job or an operation, by its id or name.
     #[must_use]
     pub fn of(&self, work: &str) -> Option<MirrorReport> {
         let known = self.known.lock();
-        let mut reports = known.values().map(|mirror| mirror.report());
-        reports.find(|report| {
+        let is_meant = |mirror: &&Arc<Mirror>| {
+            let report = mirror.report();
             [&report.until, &report.job_id]
                 .iter()
                 .any(|is| is.as_deref() == Some(work))
-        })
+        };
+        known.values().find(is_meant).map(|mirror| mirror.tell())
     }
 
     /// Mirrors that have lost their runtime since the last call.
@@ -189,6 +216,41 @@ impl Mirrors {
             over.cancel();
             self.run(note, over, held);
         }
+    }
+
+    /// Asks the runtime for the folder once, so that what is wrong with it is said before anything is made or sent. A runtime that does not answer
+    /// now is the mirror's own to wait for.
+    async fn check(
+        &self,
+        remote: &str,
+        target: &Path,
+        deadline: Instant,
+    ) -> Result<(), MirrorError> {
+        let query = ChangesQuery {
+            path: remote.to_owned(),
+            after: None,
+            wait: Duration::ZERO,
+            limit: 1,
+            job: None,
+        };
+        let deadline = deadline.min(Instant::now() + CHECK_TIMEOUT);
+        let changes = self.means.connection.until(deadline).changes(&query).await;
+        match changes.map_err(|error| MirrorError::runtime(remote, error)) {
+            Ok(changes) if is_itself(Path::new(&changes.path), target) => {
+                Err(MirrorError::Itself {
+                    remote: changes.path,
+                    path: target.to_owned(),
+                })
+            }
+            Err(error) if error.is_final() => Err(error),
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
+    /// The folder of all mirrors, as an absolute path.
+    fn root(&self) -> Result<PathBuf, MirrorError> {
+        let failed = |error| TransferError::disk(&self.save_dir, error);
+        Ok(std::path::absolute(&self.save_dir).map_err(failed)?)
     }
 
     fn run(&self, note: Note, call: CancellationToken, held: note::Held) -> Arc<Mirror> {
@@ -235,10 +297,10 @@ impl Begun {
         }
     }
 
-    /// Ends the mirror, if it is new: its work was not started.
+    /// Ends the mirror, if it is new, and removes its folder here, if it is empty: its work was not started.
     pub fn withdraw(self) {
         if self.is_new {
-            self.mirror.end_by_user();
+            self.mirror.withdraw();
         }
     }
 
@@ -248,16 +310,8 @@ impl Begun {
         if has_ended {
             let _ = timeout_at(deadline, self.mirror.over()).await;
         }
-        self.mirror.report()
+        self.mirror.tell()
     }
-}
-
-/// Creates the folder here, and returns its absolute path.
-fn prepare(name: &Name, save_dir: &Path) -> Result<PathBuf, MirrorError> {
-    let failed = |error| TransferError::disk(save_dir, error);
-    let root = std::path::absolute(save_dir).map_err(failed)?;
-    name.prepare_folder(&root)?;
-    Ok(name.under(&root))
 }
 
 /// The path without links in what exists of it, for comparing.
@@ -273,6 +327,11 @@ fn real(path: &Path) -> PathBuf {
         missing.extend(folder.file_name().map(ToOwned::to_owned));
     }
     path.to_owned()
+}
+
+/// Whether a folder of the runtime, by its absolute path, is the folder here, as they share a disk.
+fn is_itself(there: &Path, here: &Path) -> bool {
+    there.is_absolute() && overlap(&real(there), &real(here))
 }
 
 /// Whether one of the folders is the other one, or inside it.

@@ -1,12 +1,12 @@
 //! What one call asks for.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::error::MirrorError;
 use super::note::Note;
-use super::running::Mirror;
 use crate::base::ids::JobId;
 use crate::checkpoints::Name as CheckpointName;
 use crate::transfer::name::Name;
@@ -47,14 +47,6 @@ impl Order {
         Ok(Name::parse(to.trim())?)
     }
 
-    /// Whether the call means this mirror.
-    pub(super) fn means(&self, mirror: &Mirror) -> bool {
-        let remote = self.remote.is_empty() || mirror.remote == self.remote;
-        let to = self.name().ok().filter(|_| self.to.is_some());
-        let is_there = |name: Name| mirror.local_path.ends_with(name.under(Path::new("")));
-        remote && to.is_none_or(is_there)
-    }
-
     /// The note of a new mirror into `target`, where `before` was the last one.
     ///
     /// # Errors
@@ -90,6 +82,10 @@ impl Work {
     }
 }
 
+/// Whether nothing is in the folder, or there is none.
 fn is_empty(folder: &Path) -> bool {
-    std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_none())
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_none(),
+        Err(error) => error.kind() == ErrorKind::NotFound,
+    }
 }

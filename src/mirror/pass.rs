@@ -9,7 +9,7 @@ use super::error::MirrorError;
 use super::note::Notes;
 use super::pending::{Bounds, Pending, missing};
 use super::running::Mirror;
-use super::{Means, overlap, real};
+use super::{Means, is_itself};
 use crate::base::ids::JobId;
 use crate::edge::allowance::NGROK_FREE_BYTES;
 use crate::transfer::disk::blocking;
@@ -25,6 +25,8 @@ pub(super) struct Course {
     pub(super) cursor: Option<String>,
     pub(super) pending: Pending,
     pub(super) skipped: BTreeMap<String, String>,
+    /// Whether there is such a folder.
+    pub(super) exists: bool,
     /// The last job of the work that was known.
     pub(super) job: Option<JobId>,
 }
@@ -39,7 +41,7 @@ impl Mirror {
         let (path, target) = (PathBuf::from(&changes.path), self.local_path.clone());
         let (entries, is_whole) = (changes.entries, changes.is_whole);
         let (is_itself, entries) = blocking(move || {
-            let is_itself = path.is_absolute() && overlap(&real(&path), &real(&target));
+            let is_itself = is_itself(&path, &target);
             let entries = match is_whole && !is_itself {
                 true => missing(entries, &target),
                 false => entries,
@@ -54,6 +56,11 @@ impl Mirror {
             });
         }
         course.pending.add(entries);
+        let not_utf8 = changes.not_utf8.into_iter();
+        course
+            .skipped
+            .extend(not_utf8.map(|name| (name, "its name is not UTF-8".to_owned())));
+        course.exists = changes.exists;
         course.cursor = Some(changes.next);
         Ok(())
     }

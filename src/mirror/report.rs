@@ -39,6 +39,9 @@ pub struct MirrorReport {
     /// That job, or the operation's newest.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub job_id: Option<String>,
+    /// The folder does not exist on the runtime, or no longer.
+    #[serde(skip_serializing_if = "is_false")]
+    pub is_missing: bool,
     /// Downloads of files; a file that has changed counts again.
     pub files: u64,
     pub received_bytes: u64,
@@ -66,6 +69,10 @@ fn is_zero(count: &u64) -> bool {
     *count == 0
 }
 
+fn is_false(fact: &bool) -> bool {
+    !fact
+}
+
 impl MirrorReport {
     pub(super) fn new(remote: &str, local_path: &Path) -> Self {
         Self {
@@ -74,6 +81,7 @@ impl MirrorReport {
             local_path: local_path.to_string_lossy().into_owned(),
             until: None,
             job_id: None,
+            is_missing: false,
             files: 0,
             received_bytes: 0,
             pending: 0,
@@ -124,6 +132,11 @@ impl MirrorReport {
             Status::Stopped => format!("{received}; {pass}. It was stopped."),
             Status::Failed => format!("{received}; {pass}. It has ended."),
         };
+        if self.is_missing {
+            let yet = if self.is_over() { "" } else { " (yet)" };
+            let missing = format!("{} does not exist on the runtime{yet}", self.remote_path);
+            self.message = format!("{missing}: {}", self.message);
+        }
         if self.status == Status::Lost {
             self.hint = Some(
                 Advice::from("Call ") + Step::Mirror + " to mirror the folder of the new machine.",

@@ -1,7 +1,9 @@
 //! A mirror at work: it waits for changes there, downloads them, and waits again.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,6 +56,10 @@ pub(super) struct Mirror {
     wake: Notify,
     pub(super) report: watch::Sender<MirrorReport>,
     troubled: Lock<Trouble>,
+    /// Its bounds are new: what it left out is to be looked at again.
+    is_changed: AtomicBool,
+    /// It was listed after its end, or never began.
+    was_listed: AtomicBool,
 }
 
 /// What it cannot overcome, since when, and whether that was said.
@@ -93,12 +99,28 @@ impl Mirror {
             wake: Notify::new(),
             report: watch::Sender::new(report),
             troubled: Lock::default(),
+            is_changed: AtomicBool::new(false),
+            was_listed: AtomicBool::new(false),
         }
     }
 
     pub(super) fn report(&self) -> MirrorReport {
         let report = self.report.borrow().clone();
         report.worded()
+    }
+
+    /// Its state for a reply, where its end or a loss need not be said again.
+    pub(super) fn tell(&self) -> MirrorReport {
+        let mut trouble = self.troubled.lock();
+        trouble.was_said |= self.is_news(&trouble);
+        self.report()
+    }
+
+    /// Its state for the list; none if it was there since its end.
+    pub(super) fn listed(&self) -> Option<MirrorReport> {
+        let report = self.tell();
+        let was_listed = report.is_over() && self.was_listed.swap(true, Relaxed);
+        (!was_listed).then_some(report)
     }
 
     pub(super) fn is_over(&self) -> bool {
@@ -125,6 +147,7 @@ impl Mirror {
         let mut trouble = self.troubled.lock();
         let has_failed = self.report.borrow().status == Status::Failed;
         trouble.was_said |= has_failed;
+        self.was_listed.fetch_or(has_failed, Relaxed);
         trouble.error.clone().filter(|_| has_failed)
     }
 
@@ -133,24 +156,34 @@ impl Mirror {
         self.stop.cancel();
     }
 
+    /// Ends it unlisted, and removes its folder if that is empty.
+    pub(super) fn withdraw(&self) {
+        self.was_listed.store(true, Relaxed);
+        self.end_by_user();
+        let _ = std::fs::remove_dir(&self.local_path);
+    }
+
     /// Whether it has lost its runtime, the first time that this is asked.
     pub(super) fn has_news(&self) -> bool {
         let mut trouble = self.troubled.lock();
-        let status = self.report.borrow().status;
+        self.is_news(&trouble) && !std::mem::replace(&mut trouble.was_said, true)
+    }
+
+    fn is_news(&self, trouble: &Trouble) -> bool {
         let is_silent = trouble
             .since
             .is_some_and(|since| since.elapsed() > MAX_SILENCE);
-        let is_news = match status {
+        match self.report.borrow().status {
             Status::Waiting => is_silent,
             Status::Lost | Status::Failed => true,
             Status::Starting | Status::Following | Status::Ended | Status::Stopped => false,
-        };
-        is_news && !std::mem::replace(&mut trouble.was_said, true)
+        }
     }
 
     /// Gives a running mirror new bounds, and the newer one of its works; one without any runs on until it is stopped.
     pub(super) fn change(&self, order: &Order, call: &CancellationToken) {
         let mut note = self.note.lock();
+        let is_changed = order.max_bytes.is_some() && order.max_bytes != note.max_bytes;
         note.max_bytes = order.max_bytes.or(note.max_bytes);
         if order.until.is_none() || note.until.is_some() {
             note.until.clone_from(&order.until);
@@ -158,7 +191,13 @@ impl Mirror {
         let until = note.until.as_ref().map(Work::text);
         drop(note);
         *self.call.lock() = call.clone();
-        self.report.send_modify(|report| report.until = until);
+        self.is_changed.fetch_or(is_changed, Relaxed);
+        self.report.send_modify(|report| {
+            report.until = until;
+            if is_changed {
+                report.status = Status::Starting;
+            }
+        });
         self.wake.notify_one();
     }
 
@@ -218,6 +257,11 @@ impl Mirror {
         means: &Means,
         notes: &Notes,
     ) -> Result<Turn, MirrorError> {
+        if self.is_changed.swap(false, Relaxed) {
+            (course.cursor, course.skipped) = (None, BTreeMap::new());
+            let (notes, note) = (notes.clone(), self.note.lock().clone());
+            blocking(move || notes.write(&note)).await;
+        }
         let may_end = self.call.lock().is_cancelled();
         let known = self.known(means, course.job);
         course.job = known.as_ref().and_then(|known| known.job);
@@ -289,6 +333,7 @@ impl Mirror {
         self.report.send_modify(|report| {
             report.status = Status::Following;
             report.pass(at);
+            report.is_missing = !course.exists;
             report.job_id = course.job.map(|job| job.to_string());
             report.pending = course.pending.len();
             report.skipped_count = course.skipped.len() as u64;

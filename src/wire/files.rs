@@ -53,6 +53,9 @@ pub struct FileChanges {
     pub total: u64,
     /// Files that have changed and rest, oldest change first; no folders.
     pub entries: Vec<FileEntry>,
+    /// Names of such files that are not UTF-8, which no request can name, with `\xfe` for a byte.
+    #[serde(default)]
+    pub not_utf8: Vec<String>,
     /// The cursor was unknown: all files are reported from the beginning.
     pub is_whole: bool,
     /// Pass this as `after` for newer changes.

@@ -33,7 +33,8 @@ MAX_LOOKING = 1 / 20
 MAX_FILES = 50_000
 MAX_LOGS = 16
 
-Version = tuple[int, int, int]
+# Times of the content and of the entry, size, inode: who sets back a file's time changes the entry.
+Version = tuple[int, int, int, int]
 
 
 class Changes:
@@ -62,12 +63,14 @@ class Changes:
             if due or has_ended or left <= 0 or self._stop.wait(min(pause, left)):
                 break
         shown = due[:limit]
-        entries = [self._files.entry(log.folder, name, recursive=True) for _, name in shown]
+        utf8 = [name for _, name in shown if show(name) == name]
+        entries = [self._files.entry(log.folder, name, recursive=True) for name in utf8]
         return {
             "path": show(log.folder),
             "exists": log.exists,
             "total": log.total,
             "entries": [entry for entry in entries if entry],
+            "not_utf8": [_escaped(name) for _, name in shown if show(name) != name],
             "is_whole": since is None,
             "next": log.cursor(shown[-1][0] if shown else since or 0),
             "more": len(due) > limit,
@@ -94,7 +97,7 @@ class _Seen:
     number: int = 0
 
     def rests(self, at: float) -> bool:
-        is_small = self.version[1] <= MAX_RESTLESS_BYTES
+        is_small = self.version[2] <= MAX_RESTLESS_BYTES
         return at - self.since >= SETTLE_SEC or (is_small and at - self.unnoted_since >= MAX_RESTLESS_SEC)
 
 
@@ -163,7 +166,8 @@ class _Log:
                 name = last if here == "." else os.path.join(here, last)  # noqa: PTH118
                 status = None if is_partial(last) else self._status(self.folder / name)
                 if status is not None and not stat.S_ISDIR(status.st_mode):
-                    yield name.replace(os.sep, "/"), (status.st_mtime_ns, status.st_size, status.st_ino)
+                    version = (status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino)
+                    yield name.replace(os.sep, "/"), version
 
     def _status(self, file: Path) -> os.stat_result | None:
         """Return the status of a file, or of the file inside the root that a link leads to; None if it has vanished."""
@@ -175,3 +179,8 @@ class _Log:
             with suppress(OSError):
                 return file.stat()
         return status
+
+
+def _escaped(name: str) -> str:
+    """Return a name with escapes for the bytes that are not UTF-8, so that no two names look the same."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")

@@ -90,7 +90,7 @@ class Digests:
 
     def __init__(self, root: ContentRoot) -> None:
         self._root = root
-        self._made: dict[tuple[str, str, str], str | _Digesting] = {}
+        self._made: dict[tuple[str, str, int, str], str | _Digesting] = {}
         self._lock = threading.Lock()
 
     def get(self, file: Path, etag: str, algorithm: str, begun: Prefix | None = None) -> Digest | None:
@@ -99,7 +99,7 @@ class Digests:
         Waits up to DIGEST_TIMEOUT_SEC. `begun` is continued if nothing is known.
         Raises the errors of `translate_read_errors`.
         """
-        key = (str(file), etag, algorithm)
+        key = _key(file, etag, algorithm)
         with self._lock:
             digest = self._made.get(key)
             if digest is None:
@@ -123,16 +123,16 @@ class Digests:
     def note(self, file: Path, etag: str, digest: Digest) -> None:
         """Cache a digest that is already known."""
         with self._lock:
-            self._keep((str(file), etag, digest.algorithm), digest.value)
+            self._keep(_key(file, etag, digest.algorithm), digest.value)
 
     def known(self, file: Path, etag: str, algorithm: str) -> Digest | None:
         """Return the digest if it has already been computed."""
         with self._lock:
-            digest = self._made.get((str(file), etag, algorithm))
+            digest = self._made.get(_key(file, etag, algorithm))
         value = digest.value if isinstance(digest, _Digesting) else digest
         return None if value is None else Digest(algorithm, value)
 
-    def _keep(self, key: tuple[str, str, str], digest: str | _Digesting) -> None:
+    def _keep(self, key: tuple[str, str, int, str], digest: str | _Digesting) -> None:
         self._made.pop(key, None)
         while len(self._made) >= MAX_DIGESTS:
             del self._made[next(iter(self._made))]
@@ -165,3 +165,12 @@ class _Digesting(threading.Thread):
 def etag_of(status: os.stat_result) -> str:
     """Return the strong ETag of a file, quotes included, as in the header."""
     return f'"{status.st_ino:x}-{status.st_size:x}-{status.st_mtime_ns:x}"'
+
+
+def _key(file: Path, etag: str, algorithm: str) -> tuple[str, str, int, str]:
+    """Return the key of a digest; who sets back a file's time changes that of its entry."""
+    try:
+        changed = file.stat().st_ctime_ns
+    except OSError:
+        changed = 0
+    return str(file), etag, changed, algorithm

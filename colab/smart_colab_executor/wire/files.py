@@ -36,6 +36,7 @@ class FileChanges(TypedDict):
     exists: bool
     total: int
     entries: list[FileEntry]
+    not_utf8: list[str]
     is_whole: bool
     next: str
     more: bool

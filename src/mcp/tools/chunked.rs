@@ -93,9 +93,9 @@ impl Server {
             retry_skipped: args.retry_skipped.unwrap_or(false),
         };
         let work = Work::Named(order.name.clone());
-        let mirror = self.begin_mirror(args.mirror, work).await?;
         let budget = self.budget(&context);
         let deadline = Instant::now() + budget;
+        let mirror = self.begin_mirror(args.mirror, work, deadline).await?;
         let wait = args.wait_sec.map_or(budget, Duration::from_secs);
         let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {

@@ -141,7 +141,7 @@ impl Server {
             Some(name) => Work::Named(Name::new(name)?),
             None => Work::Job(id),
         };
-        let mirror = self.begin_mirror(args.mirror, work).await?;
+        let mirror = self.begin_mirror(args.mirror, work, deadline).await?;
         let view = match args.checkpoint_name {
             Some(name) => {
                 self.run_kept(&name, &request, args.wait_sec, &context)

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::mcp::fault::Fault;
 use crate::mcp::report::Report;
 use crate::mcp::server::Server;
-use crate::mcp::{reply, schema};
+use crate::mcp::{reply, schema, words};
 use crate::mirror::Begun;
 use crate::mirror::order::{Order, Work};
 use crate::mirror::report::MirrorReport;
@@ -63,9 +63,12 @@ impl Server {
         };
         let is_list = args.remote_path.is_none() && order.to.is_none();
         let mirrors = match (args.stop, is_list) {
-            (Some(true), _) => vec![mirrors.stop(&order, deadline).await?],
+            (Some(true), _) => mirrors.stop(&order, deadline).await?,
             (_, true) => mirrors.list(),
-            (_, false) => vec![mirrors.start(order).await?.first_look(deadline).await?],
+            (_, false) => {
+                let begun = mirrors.start(order, deadline).await?;
+                vec![begun.first_look(deadline).await?]
+            }
         };
         Ok(Report(MirrorsReport { mirrors }))
     }
@@ -76,11 +79,12 @@ impl Server {
         Self::mirror_router()
     }
 
-    /// Starts the mirror that a run of code asks for.
+    /// Starts the mirror that a run of code asks for, before the code is sent.
     pub(super) async fn begin_mirror(
         &self,
         folder: Option<String>,
         work: Work,
+        deadline: Instant,
     ) -> Result<Option<Begun>, Fault> {
         let Some(remote) = folder else {
             return Ok(None);
@@ -90,7 +94,9 @@ impl Server {
             until: Some(work),
             ..Order::default()
         };
-        Ok(Some(self.floors.mirrors.start(order).await?))
+        let started = self.floors.mirrors.start(order, deadline).await;
+        let refused = |error| Fault::from(error).first("The code did not run.");
+        started.map(Some).map_err(refused)
     }
 
     /// Adds the state of the run's mirror to its reply; waits for the last pass if the run has ended.
@@ -103,15 +109,25 @@ impl Server {
     ) {
         if let Some(begun) = begun {
             let report = begun.last_pass(has_ended, deadline).await;
-            reply::note(result, "mirror", said(&report));
+            note(&report, result);
         }
     }
 
     /// Adds the state of the mirror of a job or an operation to a reply, if it has one.
     pub(super) fn note_mirror(&self, work: &str, result: &mut CallToolResult) {
         if let Some(report) = self.floors.mirrors.of(work) {
-            reply::note(result, "mirror", said(&report));
+            note(&report, result);
         }
+    }
+}
+
+/// Adds a mirror's state to a reply, and what keeps it from its work.
+fn note(report: &MirrorReport, result: &mut CallToolResult) {
+    reply::note(result, "mirror", report.message.as_str());
+    if let Some(problem) = &report.problem {
+        let hint = report.hint.as_ref().map(words::say);
+        let said = format!("{problem}. {}", hint.unwrap_or_default());
+        reply::note(result, "mirror_problem", said.trim_end());
     }
 }
 

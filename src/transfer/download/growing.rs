@@ -88,7 +88,7 @@ impl Growing {
                 (Ok(_), FileType::Other) => Err("it is neither a file nor a folder".to_owned()),
                 (Ok(name), FileType::Directory) => {
                     let path = name.under(&self.root);
-                    self.remove_files_on_the_way(&path)?;
+                    Self::remove_files_on_the_way(&self.root, &path)?;
                     name.prepare_folder(&self.root)?;
                     self.folders().insert(path);
                     continue;
@@ -109,7 +109,7 @@ impl Growing {
             if let Some(folder) = target.parent()
                 && folders.insert(folder.to_owned())
             {
-                self.remove_files_on_the_way(folder)?;
+                Self::remove_files_on_the_way(&self.root, folder)?;
                 target = name.prepare(&self.root)?;
             }
             if self.keep(&entry, &target)? {
@@ -132,9 +132,9 @@ impl Growing {
         Ok(sorted)
     }
 
-    /// Removes files of an earlier download where `folder` or one of its parents is needed now.
-    fn remove_files_on_the_way(&self, folder: &Path) -> TransferResult<()> {
-        let inside = folder.ancestors().take_while(|path| *path != self.root);
+    /// Removes files of an earlier download where `folder`, or one of its parents below `root`, is needed now.
+    pub(super) fn remove_files_on_the_way(root: &Path, folder: &Path) -> TransferResult<()> {
+        let inside = folder.ancestors().take_while(|path| *path != root);
         for path in inside {
             if fs::symlink_metadata(path).is_ok_and(|there| there.is_file()) {
                 fs::remove_file(path).map_err(|error| TransferError::disk(path, error))?;

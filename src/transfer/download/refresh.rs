@@ -2,7 +2,6 @@
 //! step, over the older one.
 
 use std::fs;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -77,7 +76,12 @@ impl Downloads {
         };
         refreshed.skipped.retain(|skipped| skipped.reason != GONE);
         match published {
-            Ok((placed, unplaced)) => {
+            Ok(Published {
+                placed,
+                unplaced,
+                hidden,
+            }) => {
+                refreshed.skipped.extend(hidden);
                 (refreshed.placed, refreshed.unplaced) = (placed, unplaced);
                 (refreshed, fetched)
             }
@@ -86,45 +90,59 @@ impl Downloads {
     }
 }
 
+/// What became of the complete files.
+#[derive(Debug, Default)]
+struct Published {
+    placed: Vec<String>,
+    unplaced: Vec<Skipped>,
+    /// Where folders are here.
+    hidden: Vec<Skipped>,
+}
+
 impl Growing {
-    /// Moves the complete files to their places under `target`, over older ones, and returns their names, and those that stay where they are;
-    /// ends the partial folder if all were moved and nothing is missing.
+    /// Moves the complete files to their places under `target`, over older ones; ends the partial folder if none waits for its place and nothing
+    /// is missing. A folder stays: the files in it have no other copy.
     ///
     /// Small files are not synced, which takes seconds on a busy disk: what a power cut leaves of them differs in size, and is downloaded again.
-    fn publish(
-        &self,
-        target: &Path,
-        is_whole: bool,
-    ) -> TransferResult<(Vec<String>, Vec<Skipped>)> {
+    fn publish(&self, target: &Path, is_whole: bool) -> TransferResult<Published> {
         let complete = std::mem::take(&mut *self.digests());
         let failed = |error| TransferError::disk(target, error);
-        let (mut placed, mut unplaced) = (Vec::new(), Vec::new());
+        let mut published = Published::default();
         for name in complete.into_keys() {
             match self.replace(&name, target) {
-                Ok(()) => placed.push(name),
+                Ok(true) => published.placed.push(name),
+                Ok(false) => published.hidden.push(Skipped {
+                    name,
+                    reason: "a folder of this name is here".to_owned(),
+                }),
                 Err(error @ TransferError::DiskFull { .. }) => return Err(error),
-                Err(error) => unplaced.push(Skipped {
+                Err(error) => published.unplaced.push(Skipped {
                     name,
                     reason: crate::base::causes::sentence(&error),
                 }),
             }
         }
-        if is_whole && unplaced.is_empty() {
+        if is_whole && published.unplaced.is_empty() {
             let mut claim = self.claim.lock();
             fs::remove_dir_all(&self.root).map_err(failed)?;
             // If it stays, the next download finds an empty partial.
             let _ = claim.end();
         }
-        Ok((placed, unplaced))
+        Ok(published)
     }
 
-    fn replace(&self, name: &str, target: &Path) -> TransferResult<()> {
+    /// Moves a file to its place; false if a folder is there.
+    fn replace(&self, name: &str, target: &Path) -> TransferResult<bool> {
         let name = Name::parse(name)?;
+        if let Some(folder) = name.under(target).parent() {
+            Self::remove_files_on_the_way(target, folder)?;
+        }
         let path = name.prepare(target)?;
-        let moved = match fs::symlink_metadata(&path) {
-            Ok(there) if there.is_dir() => Err(io::ErrorKind::IsADirectory.into()),
-            _ => fs::rename(name.under(&self.root), &path),
-        };
-        moved.map_err(|error| TransferError::disk(&path, error))
+        if fs::symlink_metadata(&path).is_ok_and(|there| there.is_dir()) {
+            return Ok(false);
+        }
+        fs::rename(name.under(&self.root), &path)
+            .map_err(|error| TransferError::disk(&path, error))?;
+        Ok(true)
     }
 }

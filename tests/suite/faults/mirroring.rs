@@ -130,10 +130,11 @@ async fn a_lost_machine_has_left_its_results_here_and_the_next_bridge_goes_on() 
         "already_exists",
     );
     let outside = json!({"remote_path": "other", "to": "../away"});
-    failed(
-        &call(&bridge, "mirror_folder", outside).await,
-        "outside_save_dir",
-    );
+    let refused = call(&bridge, "mirror_folder", outside).await;
+    failed(&refused, "outside_save_dir");
+    assert!(format!("{refused:?}").contains("`to`"), "{refused:?}");
+    let names = std::fs::read_dir(here(&rig, "kept/out")).unwrap();
+    assert_eq!(names.count(), 1, "refused calls make no folders");
 
     rig.executor.kill();
     std::fs::write(out.join("after"), "2").unwrap();
@@ -165,4 +166,103 @@ async fn a_lost_machine_has_left_its_results_here_and_the_next_bridge_goes_on() 
         let answer = call(&bridge, "mirror_folder", arguments).await;
         failed(&answer, "invalid_argument");
     }
+}
+
+/// Neither is code sent nor a folder made here.
+#[tokio::test]
+async fn a_run_whose_mirror_is_refused_does_not_begin() {
+    let rig = Rig::start().await;
+    let root = rig.executor.root().to_owned();
+    std::fs::write(root.join("notdir"), "").unwrap();
+    let bridge = rig.bridge(&[]).await;
+    for (mirror, code) in [
+        ("../..", "outside_root"),
+        ("notdir", "invalid_argument"),
+        ("", "invalid_argument"),
+    ] {
+        let arguments = json!({"code": "open('ran', 'w')", "mirror": mirror});
+        let refused = call(&bridge, "run_code_long", arguments).await;
+        failed(&refused, code);
+        assert!(
+            format!("{refused:?}").contains("did not run"),
+            "{refused:?}"
+        );
+    }
+    assert!(!root.join("ran").exists());
+    let made = std::fs::read_dir(rig.folder("results"));
+    assert_eq!(made.map_or(0, Iterator::count), 0);
+    let listed = call(&bridge, "mirror_folder", json!({})).await;
+    assert_eq!(listed.facts["mirrors"], json!([]), "{listed:?}");
+
+    let mistyped = call(&bridge, "mirror_folder", json!({"remote_path": "reslts"})).await;
+    let mistyped = mirror(&mistyped.facts);
+    assert_eq!(mistyped["is_missing"], true, "{mistyped}");
+    let said = mistyped["message"].as_str().unwrap();
+    assert!(said.contains("reslts does not exist"), "{said}");
+
+    // What goes wrong later is said once.
+    let code = "import pathlib; pathlib.Path('later').write_text('a file')";
+    let arguments = json!({"code": code, "mirror": "later"});
+    let ran = call(&bridge, "run_code_long", arguments).await;
+    succeeded(&ran);
+    let problem = ran.facts["mirror_problem"].as_str().unwrap();
+    assert!(problem.contains("is a file"), "{ran:?}");
+    assert!(ran.facts["mirrors"].is_null(), "{ran:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn what_cannot_be_here_is_named_and_new_bounds_and_stops_hold_for_what_they_name() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let rig = Rig::start().await;
+    let out = rig.executor.root().join("out");
+    std::fs::create_dir_all(out.join("tree")).unwrap();
+    for name in [
+        &b"bad\xfe"[..],
+        b"bad\xff",
+        "bad\u{fffd}".as_bytes(),
+        b"turns",
+        b"tree/leaf",
+    ] {
+        std::fs::write(out.join(OsStr::from_bytes(name)), name).unwrap();
+    }
+    std::fs::write(out.join("big"), [7; 1000]).unwrap();
+    let bridge = rig.bridge(&[]).await;
+    let names = |now: &Value| {
+        let skipped = now["skipped"].as_array().into_iter().flatten();
+        let names = skipped.map(|one| one["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    let arguments = json!({"remote_path": "out", "to": "a", "max_bytes": 100});
+    call(&bridge, "mirror_folder", arguments).await;
+    until_it_is(&bridge, |now| names(now) == ["bad\\xfe", "bad\\xff", "big"]).await;
+    assert_eq!(text(&rig, "a/bad\u{fffd}"), "bad\u{fffd}");
+
+    let arguments = json!({"remote_path": "out", "to": "a", "max_bytes": 10_000});
+    call(&bridge, "mirror_folder", arguments).await;
+    until_it_is(&bridge, |now| names(now) == ["bad\\xfe", "bad\\xff"]).await;
+    assert!(here(&rig, "a/big").exists());
+
+    std::fs::remove_file(out.join("turns")).unwrap();
+    std::fs::create_dir(out.join("turns")).unwrap();
+    std::fs::write(out.join("turns/inner"), "new").unwrap();
+    std::fs::remove_dir_all(out.join("tree")).unwrap();
+    std::fs::write(out.join("tree"), "now a file").unwrap();
+    until_it_is(&bridge, |now| names(now).contains(&"tree".to_owned())).await;
+    until(|| text(&rig, "a/turns/inner") == "new").await;
+    assert_eq!(text(&rig, "a/tree/leaf"), "tree/leaf");
+
+    let arguments = json!({"remote_path": "out", "to": "b"});
+    call(&bridge, "mirror_folder", arguments).await;
+    let arguments = json!({"remote_path": "out", "stop": true});
+    let stopped = call(&bridge, "mirror_folder", arguments).await;
+    let mirrors = stopped.facts["mirrors"].as_array().unwrap();
+    assert_eq!(mirrors.len(), 2, "{stopped:?}");
+    assert!(mirrors.iter().all(|one| one["status"] == "stopped"));
+    let listed = call(&bridge, "mirror_folder", json!({})).await;
+    assert_eq!(listed.facts["mirrors"], json!([]), "{listed:?}");
+    let left = std::fs::read_dir(rig.folder("results")).unwrap();
+    assert_eq!(left.count(), 2, "no partial folder stays");
 }

@@ -10,6 +10,7 @@ use super::{disk, faults, path, text, unreachable};
 fn faults_of_mirrors_are_worded_by_each_face() {
     let remote = || text("/content/out");
     insta::assert_snapshot!(faults(&[
+        &MirrorError::Unnamed,
         &MirrorError::Itself {
             remote: remote(),
             path: path(),
