@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None, fork_server: Started | None = N
         # Before the jobs are read back: leftover kernels would keep writing.
         with last_words(notes) as unread:
             jobs.boots = history.note_boot(state, boot_id)
-            remove_leftovers(state / "uploads")
+            remove_leftovers(state / "uploads", at_start=True)
             jobs.load(unread)
     except BlockingIOError as error:
         parser.error(f"--state {state}: {error.strerror}; name another folder, or stop that executor first")
@@ -133,6 +133,7 @@ def main(arguments: Sequence[str] | None = None, fork_server: Started | None = N
                         break
                     if second % REMOVAL_INTERVAL_SEC == 0:
                         _remove_old(jobs)
+                        remove_leftovers(state / "uploads", at_start=False)
                     sessions.restore_records()
                     spoiled.clear_places(state)
                     lock.restore_folder()

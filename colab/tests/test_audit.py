@@ -103,18 +103,23 @@ def test_a_failing_write_is_logged_once_and_raises_nothing(tmp_path: Path, caplo
 @pytest.mark.skipif(
     not hasattr(psutil, "RLIMIT_FSIZE"), reason="needs a limit on the size of files to stand for a full disk"
 )
-def test_a_full_disk_truncates_no_line_and_lets_jobs_end(start: Callable[..., Executor]) -> None:
+def test_a_full_disk_truncates_no_line_and_lets_jobs_end(start: Callable[..., Executor], tmp_path: Path) -> None:
+    state = tmp_path / ".smart_colab"
+    state.mkdir()
+    # Larger than the index of jobs, which has to fit.
+    before = json.dumps({"event": "x" * 1_000_000}) + "\n"
+    (state / "audit.jsonl").write_text(before)
     executor = start(stderr=subprocess.DEVNULL)
     first = executor.run("1").job["id"]
-    state = executor.root / ".smart_colab"
-    wait_until((state / "audit.jsonl").exists)
-    psutil.Process(executor.process.pid).rlimit(psutil.RLIMIT_FSIZE, (3000, 3000))
+    wait_until(lambda: (state / "audit.jsonl").stat().st_size > len(before))
+    limit = len(before) + 3000
+    psutil.Process(executor.process.pid).rlimit(psutil.RLIMIT_FSIZE, (limit, limit))
     # Long lines, then short ones, until even a job's line does not fit.
     for length in [200] * 15 + [1] * 15:
         assert executor.call("GET", "/" + "x" * length, token=None).status == 401
     assert executor.run("print('runs')").state == "succeeded"
     # A line that does not fit is removed again: until then, part of the last line may be in the file.
     wait_until(lambda: (state / "audit.jsonl").read_bytes().endswith(b"\n"))
-    found = entries(state)
+    _, *found = entries(state)
     assert 5 < len(found) < 30
     assert (found[0]["id"], {entry["event"] for entry in found[1:]}) == (first, {"refused"})

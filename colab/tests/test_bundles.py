@@ -296,7 +296,7 @@ class TestWrite:
             with pytest.raises(SystemExit):
                 bundles.write("deep", packed({"er/a": b"1", "b": b"2"}))
         assert len(partials(root)) == 2
-        remove_leftovers(root / STATE / "uploads")
+        remove_leftovers(root / STATE / "uploads", at_start=True)
         assert partials(root) == []
 
     @unix

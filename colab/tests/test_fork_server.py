@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +14,10 @@ from pathlib import Path
 import psutil
 import pytest
 from harness import Executor
+
+from smart_colab_executor.kernels import fork_server
+from smart_colab_executor.kernels.fork_server import ForkServer, NoForkServer
+from smart_colab_executor.kernels.fork_server_start import Started
 
 Start = Callable[..., Executor]
 
@@ -44,6 +52,7 @@ def test_forked_kernels_are_like_started_ones_and_outlive_their_server_s_death(s
     assert first == second
     server = psutil.Process(first.pop("parent"))
     assert server.ppid() == executor.process.pid
+    assert {kernel.name() for kernel in server.children()} == {"kernel"}
     assert first == {
         "argv": ["cell"],
         "path": ["", str(tmp_path)],
@@ -77,3 +86,32 @@ def test_a_kernel_that_starts_after_an_installation_imports_the_new_packages(sta
     executor.run("os.makedirs(site.getusersitepackages() + '/installed')")
     assert int(executor.run(parent, session="other").stdout) == executor.process.pid
     assert int(executor.run(parent).stdout) == forked
+
+
+def test_a_server_that_does_not_answer_is_given_up_and_its_late_kernel_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fork_server, "ANSWER_TIMEOUT_SEC", 0.05)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def answer(kernel: subprocess.Popen[bytes]) -> None:
+        theirs.send(json.dumps({"pid": kernel.pid, "handle": None}).encode())
+
+    async def try_it(kernel: subprocess.Popen[bytes], late: subprocess.Popen[bytes]) -> None:
+        server = ForkServer(Started(kernel, ours))
+        answer(kernel)
+        living = await server.fork("/", [], None)
+        with pytest.raises(NoForkServer):
+            await server.fork("/", [], None)
+        assert not server.is_usable
+        answer(late)
+        assert await asyncio.to_thread(late.wait, 60) == -signal.SIGKILL
+        assert kernel.poll() is None
+        kernel.kill()
+        await server.wait_for_end(living)  # the end of a kernel is not told, either
+
+    sleep = [sys.executable, "-c", "import time; time.sleep(600)"]
+    with theirs, ours, subprocess.Popen(sleep) as kernel, subprocess.Popen(sleep) as late:
+        try:
+            asyncio.run(try_it(kernel, late))
+        finally:
+            kernel.kill()
+            late.kill()

@@ -40,6 +40,7 @@ ROUTES = [
     ("GET", "/files/upload"),
     ("PUT", "/files/upload"),
     ("POST", "/files/upload"),
+    ("DELETE", "/files/upload"),
     ("GET", "/no/such/route"),
     ("DELETE", "/jobs"),
     ("POST", "/health"),

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from harness import Executor, wait_until
+
+from smart_colab_executor.jobs.job import Ending
+from smart_colab_executor.kernels.channels import KernelChannels
+from smart_colab_executor.kernels.executions import KernelNotStarted
+from smart_colab_executor.sessions.session import Session
 
 pytestmark = pytest.mark.fresh_kernel
 
@@ -33,13 +39,13 @@ def test_jobs_waiting_for_a_new_kernel_are_ended_by_the_next_restart(executor: E
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(executor.call, "POST", f"/sessions/{session}/restart")
         wait_for_the_start(executor, session, first)
-        waiting = executor.submit("print('ran')", session=session)
+        # It may start before the second restart arrives, which is then a separate one.
+        waiting = executor.submit("import time\ntime.sleep(600)", session=session)
         second = executor.post(f"/sessions/{session}/restart")
         assert first.result().status == 200
-    # It may have started before the second restart arrived, which is then a separate one.
     ended = executor.follow(waiting)
-    assert (ended.state, ended.stdout) in [("interrupted", ""), ("succeeded", "ran\n")]
-    assert (waiting in second["ended_jobs"]) == (ended.state == "interrupted")
+    assert (ended.state, ended.reason) == ("interrupted", "session_restarted")
+    assert waiting in second["ended_jobs"]
 
 
 def test_deleting_a_restarting_session_answers_both_requests(executor: Executor, session: str) -> None:
@@ -51,6 +57,36 @@ def test_deleting_a_restarting_session_answers_both_requests(executor: Executor,
             assert delete.result().status == 200
             assert restart.result().status in (200, 404)
         assert executor.call("DELETE", f"/sessions/{session}").status == 404
+
+
+class UnstartedKernel(KernelChannels):
+    """A kernel whose start is cancelled before its first line runs, where it cannot say so."""
+
+    is_adopted = False
+
+    def __init__(self) -> None:
+        super().__init__(1)
+        self.starts = asyncio.Event()
+
+    async def start(self) -> None:
+        self.starts.set()
+        await asyncio.Event().wait()
+
+    async def _discard(self) -> None:
+        self._context.destroy()
+
+
+def test_a_start_that_has_not_yet_begun_can_be_ended() -> None:
+    async def end_a_restart() -> None:
+        kernel = UnstartedKernel()
+        session = Session("s", lambda: kernel)
+        restart = asyncio.create_task(session.restart())
+        await kernel.starts.wait()
+        await session.end(Ending("interrupted", "session_deleted"))
+        with pytest.raises(KernelNotStarted):
+            await restart
+
+    asyncio.run(end_a_restart())
 
 
 def test_cleanup_of_a_starting_session_has_nothing_to_do(executor: Executor, session: str) -> None:

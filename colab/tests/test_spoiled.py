@@ -137,7 +137,7 @@ def test_no_spoiled_record_prevents_a_start(tmp_path: Path, content: bytes) -> N
     with take(tmp_path):
         assert "new" in note_boot(tmp_path, "new")
     assert KernelNotes(tmp_path / "kernels").end_leftovers() == []
-    remove_leftovers(tmp_path / "uploads")
+    remove_leftovers(tmp_path / "uploads", at_start=True)
     store = JobStore(tmp_path / "jobs", "new")
     store.load({})
     assert store.newest(None, None, 10) == []

@@ -24,7 +24,7 @@ from upload_helpers import DATA, STATE, add, hidden, named, uploads_in
 from smart_colab_executor.core.errors import DiskFull, ExecutorError
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
-from smart_colab_executor.files.partials import remove_leftovers
+from smart_colab_executor.files.partials import note_partials, remove_leftovers
 from smart_colab_executor.files.uploads import Upload, Uploads
 from smart_colab_executor.http.problems import problem
 
@@ -110,15 +110,37 @@ class TestLeftovers:
         for days, is_kept in ((6.9, True), (7.1, False)):
             then = time.time() - days * 86_400
             os.utime(note, (then, then))
-            remove_leftovers(root / STATE / "uploads")
+            remove_leftovers(root / STATE / "uploads", at_start=True)
             assert upload.partial.exists() is note.exists() is is_kept
+
+    def test_while_it_runs_old_uploads_are_removed_and_bundles_left_alone(self, root: Path, upload: Upload) -> None:
+        notes = root / STATE / "uploads"
+        (note,) = notes.glob("*.json")
+        note_partials(notes / "bundle.json", [root / "of-a-bundle"])
+        then = time.time() - 8 * 86_400
+        for one in notes.glob("*.json"):
+            os.utime(one, (then, then))
+        remove_leftovers(notes, at_start=False)
+        assert not upload.partial.exists()
+        assert not note.exists()
+        assert (notes / "bundle.json").exists()
+
+    def test_a_discarded_upload_leaves_nothing_and_begins_again(
+        self, uploads: Uploads, root: Path, upload: Upload
+    ) -> None:
+        for _ in range(2):
+            assert uploads.discard(upload)["received"] == []
+            assert not upload.partial.exists()
+            assert not list((root / STATE / "uploads").glob("*.json"))
+        assert uploads.look(upload)["received"] == []
+        assert add(uploads, upload, 0, 400_000)["received"] == [(0, 400_000)]
 
     def test_malformed_records_do_not_block_removal(self, root: Path, upload: Upload) -> None:
         folder = root / STATE / "uploads"
         for number, content in enumerate([b"", b"[]", b'{"received":[]}', b'{"partials":5}', b'{"partials":[5]}']):
             (folder / f"{number}.json").write_bytes(content)
-        remove_leftovers(folder)
-        remove_leftovers(root / "none")
+        remove_leftovers(folder, at_start=True)
+        remove_leftovers(root / "none", at_start=True)
         assert upload.partial.exists()
 
     def test_partial_uploads_are_not_listed(self, root: Path, upload: Upload) -> None:

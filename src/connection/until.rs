@@ -287,6 +287,11 @@ impl Files for Until {
         })
         .await
     }
+
+    async fn discard_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        self.freely(|runtime| async move { runtime.discard_upload(key).await })
+            .await
+    }
 }
 
 #[async_trait]

@@ -160,6 +160,8 @@ pub trait Files: Send + Sync {
         is_executable: bool,
         expected: Option<&str>,
     ) -> RuntimeResult<Upload>;
+    /// Removes what has arrived of an upload.
+    async fn discard_upload(&self, key: &UploadKey) -> RuntimeResult<Upload>;
 }
 
 /// The machine itself: its state, and cleaning it up.

@@ -181,6 +181,11 @@ impl Disk {
         self.files.insert(key.path.clone(), whole.into());
         Ok(self.upload(key))
     }
+
+    pub(crate) fn discard(&mut self, key: &UploadKey) -> Upload {
+        self.pieces.remove(key.content.id());
+        self.upload(key)
+    }
 }
 
 fn index(offset: u64) -> usize {

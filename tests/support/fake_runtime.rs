@@ -353,6 +353,11 @@ impl Files for FakeRuntime {
         let gets_out = self.arrive(None)?;
         answer(gets_out, self.disk().finish(key))
     }
+
+    async fn discard_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        let gets_out = self.arrive(None)?;
+        answer(gets_out, Ok(self.disk().discard(key)))
+    }
 }
 
 #[async_trait]

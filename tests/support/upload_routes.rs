@@ -131,6 +131,10 @@ fn upload(
             "open",
         );
     }
+    if method == "DELETE" {
+        state.uploads.remove(&key);
+        return describe(Vec::new(), "open");
+    }
     if state.faults.full {
         return problem(507, "disk_full", false);
     }

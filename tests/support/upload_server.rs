@@ -42,7 +42,7 @@ pub(crate) struct Faults {
 }
 
 #[derive(Default)]
-pub(super) struct Partial {
+pub(crate) struct Partial {
     pub(super) bytes: Vec<u8>,
     /// Sorted, disjoint ranges.
     pub(super) received: Vec<(usize, usize)>,
@@ -55,7 +55,7 @@ pub(crate) struct State {
     /// Content and modification time by absolute path.
     pub(crate) files: BTreeMap<String, (Vec<u8>, String)>,
     pub(crate) folders: BTreeSet<String>,
-    pub(super) uploads: BTreeMap<(String, String), Partial>,
+    pub(crate) uploads: BTreeMap<(String, String), Partial>,
     pub(crate) faults: Faults,
     /// The executor's boot id; not sent while empty.
     pub(crate) boot_id: &'static str,

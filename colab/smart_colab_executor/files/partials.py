@@ -83,13 +83,14 @@ def note_partials(note: Path, partials: Iterable[Path], **more: object) -> None:
     write_atomically(note, json.dumps(content).encode())  # in ASCII: a name need not be UTF-8
 
 
-def remove_leftovers(notes: Path, days: float = MAX_AGE_DAYS) -> None:
-    """Remove uploads idle for `days`, and leftovers of bundles. Called at startup."""
+def remove_leftovers(notes: Path, days: float = MAX_AGE_DAYS, *, at_start: bool) -> None:
+    """Remove uploads idle for `days` and, at the executor's start, leftovers of bundles."""
     oldest = time.time() - days * 86_400
     for path in notes.glob("*.json"):
         try:
             note = read_object(path)
-            if "received" not in note or path.stat().st_mtime < oldest:
+            is_upload = "received" in note
+            if (at_start and not is_upload) or (is_upload and path.stat().st_mtime < oldest):
                 for partial in note["partials"]:
                     with suppress(OSError):
                         Path(partial).unlink(missing_ok=True)

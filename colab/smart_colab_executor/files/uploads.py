@@ -69,10 +69,6 @@ class Upload:
         """The partial file that holds the pieces."""
         return partial_of(self.goal, self.key)
 
-    def is_whole(self, received: Ranges) -> bool:
-        """Return whether all bytes are received."""
-        return received == ([(0, self.size)] if self.size else [])
-
     def describe(self, state: UploadState, received: Ranges) -> FileUpload:
         """Describe the upload as the API shows it."""
         return {
@@ -85,10 +81,9 @@ class Upload:
         }
 
     def _is_executable(self) -> bool | None:
-        try:
+        with suppress(OSError):
             return is_executable(self.goal.stat())
-        except OSError:
-            return None
+        return None
 
 
 class _Front:
@@ -176,6 +171,12 @@ class Uploads:
                 return found
         return upload.describe("checking", _whole(upload))
 
+    def discard(self, upload: Upload) -> FileUpload:
+        """Remove what was received; a piece that comes later begins again."""
+        with self._lock(upload), translate_write_errors(upload.goal):
+            self._discard(upload)
+        return upload.describe("open", [])
+
     def _try_to_finish(
         self, upload: Upload, modified_ns: int | None, executable: bool, expected: str | None
     ) -> FileUpload | None:
@@ -191,7 +192,7 @@ class Uploads:
                 self._make_folder(upload)
                 self._note(upload, received)
                 upload.partial.touch()
-            etag = _etag(upload.partial) if upload.is_whole(received) else None
+            etag = _etag(upload.partial) if received == _whole(upload) else None
         if etag is None:
             return self._finished_before(upload, received)
         try:
@@ -233,7 +234,7 @@ class Uploads:
 
     def _discard(self, upload: Upload) -> None:
         self._take_front(upload)
-        upload.partial.unlink()
+        upload.partial.unlink(missing_ok=True)
         self._note_path(upload).unlink(missing_ok=True)
 
     def _finished_before(self, upload: Upload, received: Ranges) -> FileUpload:

@@ -152,6 +152,10 @@ def _add_uploads(app: Flask, uploads: Uploads) -> None:
         expected = request.args.get("expect_etag") or None
         return json_reply(uploads.finish(upload(), modified_ns, executable, expected))
 
+    @app.delete("/files/upload")
+    def discard() -> Response:
+        return json_reply(uploads.discard(upload()))
+
 
 @contextmanager
 def _name_folders(path: str, root: Path, folders: Folders) -> Iterator[None]:

@@ -25,10 +25,12 @@ from .fork_server_start import Started
 log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 65_536
+# After its imports, a living process answers at once, unless it is stopped or swapped out.
+ANSWER_TIMEOUT_SEC = 10.0
 
 
 class NoForkServer(Exception):
-    """The process has ended, or could not be started."""
+    """The process has ended, could not be started, or does not answer."""
 
 
 class ForkedProcess:
@@ -50,6 +52,7 @@ class ForkServer:
         self._socket.setblocking(False)
         self._is_prepared = False
         self.has_ended = False
+        self._is_silent = False
         # In the order of their requests.
         self._asked: deque[asyncio.Future[ForkedProcess]] = deque()
         self._living: dict[int, ForkedProcess] = {}
@@ -57,8 +60,8 @@ class ForkServer:
 
     @property
     def is_usable(self) -> bool:
-        """Whether its kernels are like new ones: it runs, and no package was installed since it imported its own."""
-        return not self.has_ended and self._packages == _packages()
+        """Whether its kernels are like new ones: it answers, and no package was installed since it imported its own."""
+        return not self.has_ended and not self._is_silent and self._packages == _packages()
 
     async def fork(self, folder: str, arguments: list[str], descriptor: int | None) -> ForkedProcess:
         """Fork a kernel that starts in `folder`. Raises NoForkServer."""
@@ -67,12 +70,28 @@ class ForkServer:
             if not self._is_prepared:
                 self._prepare()
             socket.send_fds(self._socket, [message], [] if descriptor is None else [descriptor])
+        except BlockingIOError as error:
+            raise NoForkServer from error
         except OSError as error:
             self._note_end()
             raise NoForkServer from error
         asked: asyncio.Future[ForkedProcess] = asyncio.get_running_loop().create_future()
         self._asked.append(asked)
-        return await asked
+        if not await self._is_answered(asked):
+            asked.cancel()  # a kernel that is forked after all is killed
+            raise NoForkServer
+        return asked.result()
+
+    async def wait_for_end(self, process: ForkedProcess) -> None:
+        """Wait until a killed kernel has ended, if the process tells in time."""
+        await self._is_answered(process.ended)
+
+    async def _is_answered(self, answer: asyncio.Future[Any]) -> bool:
+        await asyncio.wait((answer,), timeout=ANSWER_TIMEOUT_SEC)
+        if not answer.done() and not self._is_silent:
+            self._is_silent = True
+            log.warning("the process from which kernels are forked does not answer: others are started")
+        return answer.done()
 
     def _prepare(self) -> None:
         self._is_prepared = True
@@ -101,7 +120,12 @@ class ForkServer:
         pid = answer["pid"]
         if "code" not in answer:
             process = self._living[pid] = ForkedProcess(pid, answer["handle"])
-            self._asked.popleft().set_result(process)
+            asked = self._asked.popleft()
+            if asked.cancelled():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            else:
+                asked.set_result(process)
         elif (ended := self._living.pop(pid, None)) is not None:
             ended.ended.set_result(answer["code"])
 
@@ -112,7 +136,8 @@ class ForkServer:
         self.has_ended = True
         asyncio.get_running_loop().remove_reader(self._socket)
         while self._asked:
-            self._asked.popleft().set_exception(NoForkServer())
+            if not (asked := self._asked.popleft()).cancelled():
+                asked.set_exception(NoForkServer())
         for process in self._living.values():
             with suppress(OSError):
                 os.killpg(process.pid, signal.SIGKILL)

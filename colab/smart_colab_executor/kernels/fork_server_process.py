@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 MAX_MESSAGE_BYTES = 65_536
@@ -53,6 +54,8 @@ def main() -> None:
     asked = _serve(channel)
     if asked is not None:
         os.setsid()
+        with suppress(OSError):
+            Path("/proc/self/comm").write_text("kernel", "ascii")  # for `ps` and `top`
         os.chdir(asked["folder"])
         run(argv=asked["arguments"])
 

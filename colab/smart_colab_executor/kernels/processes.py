@@ -141,7 +141,7 @@ class _Forked(KernelProcess):
             process = await self._forking
             self.pid = process.pid
             self._signal(signal.SIGKILL)
-            await process.ended
+            await self._server.wait_for_end(process)
 
     def _signal(self, number: signal.Signals) -> None:
         try:

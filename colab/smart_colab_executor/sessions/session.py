@@ -299,6 +299,10 @@ class Session:
             self._start = asyncio.create_task(kernel.start())
             try:
                 await self._start
+            except asyncio.CancelledError as error:
+                if self._ending is None:
+                    raise
+                raise KernelNotStarted("it was ended before it had begun to start") from error
             except KernelNotStarted as error:
                 if self._ending is not None:
                     raise

@@ -230,6 +230,13 @@ impl Files for Executor {
             )
             .await
     }
+
+    async fn discard_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        let call = self.upload_request(Method::DELETE, key);
+        self.http
+            .json(call.timeout(ANSWER_TIMEOUT), MAX_LIST_BYTES)
+            .await
+    }
 }
 
 impl Executor {

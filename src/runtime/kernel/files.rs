@@ -210,4 +210,8 @@ impl Files for Kernels {
     ) -> RuntimeResult<Upload> {
         self.finish(key, expected).await
     }
+
+    async fn discard_upload(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        self.discard(key).await
+    }
 }

@@ -106,6 +106,12 @@ impl Kernels {
         Ok(upload(UploadState::Complete, key.size))
     }
 
+    /// Removes what has arrived.
+    pub(super) async fn discard(&self, key: &UploadKey) -> RuntimeResult<Upload> {
+        self.delete(&Places::of(key)?.partial).await?;
+        Ok(upload(UploadState::Open, 0))
+    }
+
     /// Renames the upload; only the file with the etag `expected` is replaced, if that is given.
     async fn place(&self, places: &Places, expected: Option<&str>) -> RuntimeResult<()> {
         if let Some(expected) = expected {

@@ -156,12 +156,19 @@ impl Push {
             tally.there(file.stamp.size - missing.bytes());
             let sent_as = key(&digest);
             let sending = self.pieces(file, &sent_as, &missing, tally);
-            let known = match digest {
-                Some(known) => sending.await.map(|()| known)?,
-                None => tokio::try_join!(self.digest(file, algorithm), sending)?.0,
+            let sent = async {
+                let known = match digest {
+                    Some(known) => sending.await.map(|()| known)?,
+                    None => tokio::try_join!(self.digest(file, algorithm), sending)?.0,
+                };
+                check(file).await.map(|()| known)
             };
+            let sent = sent.await;
+            if matches!(sent, Err(UploadError::Changed { .. })) {
+                self.discard(&sent_as).await;
+            }
+            let known = sent?;
             digest = Some(known.clone());
-            check(file).await?;
             match self.finish(&key(&digest), file).await? {
                 Finish::Complete { can_run } => {
                     return Ok(Sent {
@@ -181,6 +188,16 @@ impl Push {
         Err(UploadError::Lost {
             remote: remote.to_owned(),
         })
+    }
+
+    /// Removes what has arrived of bytes that the file no longer has: they are never completed. If this fails, the executor does so later.
+    async fn discard(&self, key: &UploadKey) {
+        let asked = self.ask(&key.path, USUAL_DELAY, |runtime| async move {
+            runtime.discard_upload(key).await
+        });
+        if let Err(error) = asked.await {
+            tracing::debug!("part of {} stays on the runtime: {error}", key.path);
+        }
     }
 
     /// Computes the file's digest; ends early when it is dropped.

@@ -29,6 +29,21 @@ async fn a_file_that_grows_during_its_upload_starts_over() {
 }
 
 #[tokio::test]
+async fn what_had_arrived_of_a_file_that_changed_is_removed() {
+    let (server, folder) = setting();
+    let path = write(folder.path(), "a", &content(PIECE, 1));
+    let new = content(PIECE + 1, 2);
+    let expected = new.clone();
+    let change = move || fs::write(path, new).unwrap();
+    server.state().actions.push((PIECE, Box::new(change)));
+    put(&bridge(&server, folder.path()), "a", "a")
+        .await
+        .unwrap();
+    assert!(server.state().content("/content/a") == Some(&expected));
+    assert!(server.state().uploads.is_empty());
+}
+
+#[tokio::test]
 async fn a_file_replaced_or_truncated_during_its_upload_starts_over() {
     for new in [content(4 * PIECE, 2), content(PIECE, 3), Vec::new()] {
         let (server, folder) = setting();
