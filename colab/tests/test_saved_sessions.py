@@ -19,7 +19,13 @@ from harness import Executor
 
 from smart_colab_executor.in_kernel import versions
 from smart_colab_executor.in_kernel.loading import load
-from smart_colab_executor.in_kernel.saved_state import MANIFEST, SessionNotLoaded, SessionNotSaved
+from smart_colab_executor.in_kernel.saved_state import (
+    MANIFEST,
+    SavedSessionNotFound,
+    SessionNotLoaded,
+    SessionNotSaved,
+    SessionPathInvalid,
+)
 from smart_colab_executor.in_kernel.saving import save
 
 FILE = "saved/all.zip"
@@ -79,6 +85,7 @@ def test_arrays_come_back_as_they_were(saved: Any, loaded: Any) -> None:
         "by_columns": np.asfortranarray(np.ones((3, 2), "f4")),
         "strided": np.arange(10)[::3],
         "single": np.array(2.5),
+        "new_axis": np.arange(3)[None],
         "swapped": np.arange(3, dtype=">i4"),
         "dates": np.array(["2024-01-01"], "M8[D]"),
         "texts": np.array(["é", ""]),
@@ -93,6 +100,15 @@ def test_arrays_come_back_as_they_were(saved: Any, loaded: Any) -> None:
         assert (found[name].dtype, found[name].shape, type(found[name])) == (array.dtype, array.shape, type(array))
         assert repr(found[name]) == repr(array)
     assert found["by_columns"].flags.f_contiguous
+
+
+def test_an_array_that_repeats_another_one_is_saved_as_that_one(saved: Any, loaded: Any, root: Path) -> None:
+    huge = np.broadcast_to(np.arange(3.0)[:, None], (3, 10**9))
+    assert saved(huge=huge) == {"huge": "broadcast"}
+    assert (root / FILE).stat().st_size < 2000
+    found, _ = loaded()
+    assert (found["huge"].shape, found["huge"].strides) == (huge.shape, huge.strides)
+    assert found["huge"][:, 7].tolist() == [0, 1, 2]
 
 
 def test_what_variables_share_is_shared_again(saved: Any, loaded: Any) -> None:
@@ -125,6 +141,55 @@ def test_what_cannot_be_saved_is_named_and_the_rest_is_saved(saved: Any, loaded:
     found, _ = loaded()
     assert (found["kept"], found["module"]) == (5, json)
     assert found.keys() == {"__name__", "__builtins__", "kept", "module"}
+
+
+def test_where_nothing_can_be_saved_the_earlier_file_stays(saved: Any, root: Path) -> None:
+    with pytest.raises(SessionNotSaved, match=r"nothing is saved.*: works: a generator is unfinished work"):
+        saved(works=iter(number for number in (1,)))
+    assert list((root / "saved").iterdir()) == []
+    saved(a=1)
+    before = (root / FILE).read_bytes()
+    with pytest.raises(SessionNotSaved, match="nothing is saved"):
+        saved("works", works=iter(number for number in (1,)), a=2)
+    assert (root / FILE).read_bytes() == before
+
+
+class Quitting:
+    """Ends the program where it is saved or loaded."""
+
+    is_saved = True
+
+    def __getstate__(self) -> object:
+        return 1 if self.is_saved else sys.exit("saving")
+
+    def __setstate__(self, state: object) -> None:
+        sys.exit("loading")
+
+
+class Odd(dict[str, int]):
+    def __len__(self) -> int:
+        raise ArithmeticError
+
+
+def test_an_exit_in_a_variable_costs_only_that_variable(saved: Any, loaded: Any) -> None:
+    said = saved(a=1, never=type("Never", (Quitting,), {"is_saved": False})(), once=Quitting(), odd=Odd(x=1), z=2)
+    assert said["never"] == "not saved: SystemExit: saving"
+    found, said = loaded()
+    assert said["once"].startswith("not loaded: SystemExit: loading")
+    assert (found["a"], dict(found["odd"]), found["z"]) == (1, {"x": 1}, 2)
+
+
+def test_a_variable_that_a_thread_removes_is_saved_as_it_was(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    session = shell(a=1, fleeting=2)
+
+    class Hidden(dict[str, Any]):
+        def __contains__(self, name: object) -> bool:
+            session.user_ns.pop("fleeting", None)
+            return False
+
+    session.user_ns_hidden = Hidden()
+    save(session, str(root), FILE, None)
+    assert rows(capsys.readouterr().out) == {"a": "pickle", "fleeting": "pickle"}
 
 
 def test_saving_changes_nothing_in_the_session(root: Path) -> None:
@@ -214,33 +279,34 @@ def test_a_file_that_is_no_saved_session_is_neither_loaded_nor_replaced(saved: A
     saved(a=np.arange(1000))
     whole = (root / FILE).read_bytes()
     (root / FILE).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(SessionNotLoaded, match="is not a saved session, or is damaged"):
+    with pytest.raises(SessionNotLoaded, match=r"is not a saved session, or is damaged .*: name another"):
         loaded()
     with pytest.raises(SessionNotSaved, match="is not a saved session: name another file"):
         saved(a=1)
     (root / FILE).unlink()
-    with pytest.raises(SessionNotLoaded, match="there is no file"):
+    with pytest.raises(SavedSessionNotFound, match="there is no file"):
         loaded()
 
 
-@pytest.mark.parametrize("path", ["../out.zip", "/out.zip", "saved/../../out.zip", "."])
+@pytest.mark.parametrize("path", ["../out.zip", "/out.zip", "saved/../../out.zip", ".", "", "a" * 5000])
 def test_only_files_below_the_content_root_are_named(root: Path, path: str) -> None:
-    with pytest.raises(SessionNotSaved, match=r"name a (path below it|file in it)"):
+    refused = r"name (a path below it|a file in it, such as (saved_sessions|\.)/|another one)"
+    with pytest.raises(SessionPathInvalid, match=refused):
         save(shell(a=1), str(root), path, None)
-    with pytest.raises(SessionNotLoaded, match=r"name a (path below it|file in it)"):
+    with pytest.raises(SessionPathInvalid, match=refused):
         load(shell(), str(root), path, None, overwrite=False)
 
 
 def test_unknown_names_are_answered_with_the_known_ones(saved: Any, loaded: Any) -> None:
-    with pytest.raises(SessionNotSaved, match="no variable nope; it has a, b"):
+    with pytest.raises(SavedSessionNotFound, match="no variable nope; it has a, b"):
         saved("nope", a=1, b=2)
     saved(a=1, b=2)
-    with pytest.raises(SessionNotLoaded, match="no nope; it has a, b"):
+    with pytest.raises(SavedSessionNotFound, match="no nope; it has a, b"):
         loaded("nope")
 
 
 DEFINED = """
-import math, numpy as np
+import functools, json, math, numpy as np, statistics, types, typing
 scale = 3
 def helper(x): return x * scale
 def work(x): return helper(x) + math.floor(1.5)
@@ -250,6 +316,9 @@ class Point:
     def __init__(self, x): self.x = x
     def far(self): return helper(self.x)
 point = Point(2); points = [point]
+@functools.cache
+def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+fib(5)
 def counter():
     n = 0
     def up():
@@ -258,10 +327,20 @@ def counter():
         return n
     return up
 up = counter(); up()
+class Base:
+    made = []
+    def __init_subclass__(cls): Base.made.append(cls.__name__)
+class Sub(Base):
+    def show(self): return json.dumps(middle([self.x]))
+def middle(values): return statistics.mean(values)
+subs = [Sub()]; subs[0].x = 6
+UserId = typing.NewType("UserId", int)
+made = types.ModuleType("made")
 """
 USED = """
 scale = 10
 print(work(2), even(10), type(point) is Point, points[0] is point, point.far(), up())
+print(fib(20), fib.cache_parameters())
 print(__builtins__ is __import__("builtins"))
 """
 
@@ -270,15 +349,24 @@ def test_functions_and_classes_work_in_a_new_kernel_with_its_names(executor: Exe
     root = str(executor.root)
     assert executor.run(DEFINED, session=session).state == "succeeded"
     done = executor.run(f"{SAVE}({root!r}, {FILE!r})", session=session)
-    assert done.state == "succeeded", done
+    said = rows(done.stdout)
+    assert {name: text for name, text in said.items() if text.startswith("not")} == {
+        "UserId": "not saved: a NewType is pickled as a name (UserId), which another session does not have: "
+        "run the cell that makes it again",
+        "made": "not saved: a module that was made here cannot be imported again: run the cell that makes it again",
+    }
     other = f"{session}-new"
     some = f"scale = 10\n{LOAD}({root!r}, {FILE!r}, ['work', 'point'])\nprint(work(2), scale)"
     assert executor.run(some, session=other).stdout.endswith("\n21 10\n")
     names = "print(sorted(set(dir()) & {'math', 'np', 'scale', 'helper', 'work', 'point', 'Point', 'up'}))"
     assert executor.run(names, session=other).stdout == "['helper', 'math', 'point', 'scale', 'work']\n"
+    held = f"{LOAD}({root!r}, {FILE!r}, ['subs'])\nprint(subs[0].show(), Base.made)"
+    assert executor.run(held, session=other).stdout.endswith("\n6 ['Sub', 'Sub']\n")
     loaded = executor.run(f"{LOAD}({root!r}, {FILE!r}, overwrite=True)", session=other)
     assert "not loaded" not in loaded.stdout, loaded.stdout
-    assert executor.run(USED, session=other).stdout == "21 True True True 20 2\nTrue\n"
+    assert executor.run(USED, session=other).stdout == (
+        "21 True True True 20 2\n6765 {'maxsize': None, 'typed': False}\nTrue\n"
+    )
     executor.call("DELETE", f"/sessions/{other}")
 
 

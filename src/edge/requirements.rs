@@ -42,6 +42,17 @@ fn is_requirement(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_alphanumeric())
         && text.contains(|one: char| one.is_ascii_alphabetic())
         && !text.ends_with(['=', '<', '>', '~', '!', ','])
+        && !is_list(text)
+}
+
+/// Whether something else than a version follows a comma: names in brackets, and addresses, may have commas too.
+fn is_list(text: &str) -> bool {
+    let versions = text.rsplit(']').next().unwrap_or(text);
+    !text.contains('@')
+        && versions
+            .split(',')
+            .skip(1)
+            .any(|version| !version.starts_with(['=', '<', '>', '~', '!']))
 }
 
 #[cfg(test)]
@@ -70,14 +81,16 @@ mod tests {
         );
         assert_eq!(of("").unwrap(), "");
         assert_eq!(
-            of(" pandas>=2,<3  torch[x]==2.1 ").unwrap(),
-            "pandas>=2,<3\ntorch[x]==2.1\n"
+            of(" pandas>=2,<3  torch[x,y]==2.1 ").unwrap(),
+            "pandas>=2,<3\ntorch[x,y]==2.1\n"
         );
         for wrong in [
             "needed.txt",
             "pandas >= 2",
             "--upgrade pandas",
             "pandas, torch",
+            "pandas,torch",
+            "pandas[a,b]>=2,torch",
             "pandas 2.1",
         ] {
             assert!(of(wrong).unwrap_err().contains("absolute path"), "{wrong}");

@@ -38,6 +38,11 @@ enum State {
     #[default]
     Unknown,
     Running(JobId),
+    /// They are tried again before the next code.
+    Failed {
+        boot_id: Option<String>,
+        error: String,
+    },
     Installed {
         boot_id: Option<String>,
         seen: Instant,
@@ -50,6 +55,17 @@ impl Jobs {
     pub fn requiring(mut self, text: String) -> Self {
         self.requirements.text = text;
         self
+    }
+
+    /// Returns why code is refused on this machine: what it requires could not be installed when it was last tried.
+    #[must_use]
+    pub fn lacks_requirements(&self) -> Option<String> {
+        match &*self.requirements.state.try_lock().ok()? {
+            State::Failed { boot_id, error } if *boot_id == self.connection.boot_id() => {
+                Some(error.clone())
+            }
+            _ => None,
+        }
     }
 
     /// Sees to it that what the user's code requires is there before `request` runs. A notebook's kernel is left as it is.
@@ -91,7 +107,7 @@ impl Jobs {
         };
         let followed = match *state {
             State::Running(id) => follow::follow(&self.connection, id, 0, &caller, &mut read).await,
-            State::Unknown | State::Installed { .. } => {
+            State::Unknown | State::Failed { .. } | State::Installed { .. } => {
                 let (id, request) = (JobId::fresh(), requirements.request());
                 self.send(&self.store, id, &request, &caller, &mut read)
                     .await?
@@ -118,7 +134,14 @@ impl Jobs {
                 };
                 (installed, Ok(()))
             }
-            Ended::Finished => (State::Unknown, Err(not_installed(id, reason))),
+            Ended::Finished => {
+                let error = not_installed(id, reason);
+                let failed = State::Failed {
+                    boot_id: self.connection.boot_id(),
+                    error: error.to_string(),
+                };
+                (failed, Err(error))
+            }
             Ended::Trouble(error) => (State::Unknown, Err(error)),
             Ended::Cancelled => (State::Running(id), Err(RuntimeError::Cancelled)),
             Ended::Full | Ended::Deadline | Ended::Left => {

@@ -1,13 +1,17 @@
 //! Saving a session's variables to a file there, and loading them: jobs whose code calls the executor's extension of the kernel.
 
+use std::borrow::Cow;
+
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::Jobs;
 use super::view::View;
+use crate::base::advice::{Advice, Step};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
 use crate::runtime::{Machine, RuntimeResult};
+use crate::wire::event::PythonError;
 use crate::wire::job::JobRequest;
 
 /// Gigabytes may go to a slow disk.
@@ -50,6 +54,24 @@ impl Jobs {
         let probe = self.connection.until(deadline).probe(&[]).await?;
         Ok(probe.executor.root)
     }
+}
+
+/// The error's code, sentence and advice for an exception by which a session is expected not to be saved or loaded.
+pub(super) fn refusal(error: &PythonError) -> Option<(&'static str, Cow<'static, str>, Advice)> {
+    let advice = Advice::from("Do what the error says, and call again.");
+    let (code, advice) = match error.ename.as_str() {
+        "SessionNotSaved" => ("not_saved", advice),
+        "SessionNotLoaded" => ("not_loaded", advice),
+        "SessionPathInvalid" => ("invalid_argument", advice),
+        "SavedSessionNotFound" => (
+            "not_found",
+            advice + " " + Step::ListFiles + " shows the files that are there.",
+        ),
+        _ => return None,
+    };
+    let sentence = error.sentence();
+    let said = sentence.strip_prefix(&format!("{}: ", error.ename));
+    Some((code, said.unwrap_or(&sentence).to_owned().into(), advice))
 }
 
 /// An expression that names nothing in the session. Texts of JSON are texts of Python too.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::Reading;
 use super::ending::{advise, explain};
 use super::follow::Followed;
+use super::saved;
 use crate::base::advice::{Advice, Step};
 use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
@@ -300,7 +301,8 @@ pub(super) fn explain_end(
     match (job.state, because, error) {
         (JobState::Succeeded, _, _) => None,
         (_, None | Some(("python_error", _, _)), Some(error)) => {
-            Some(("python_error", error.sentence().into(), advise(error)))
+            let known = saved::refusal(error);
+            Some(known.unwrap_or_else(|| ("python_error", error.sentence().into(), advise(error))))
         }
         (_, Some(because), _) => Some(because),
         (_, None, None) => Some((

@@ -92,5 +92,8 @@ fn packages_are_installed_once_before_code_runs_and_no_code_runs_without_them() 
         "{error}"
     );
     assert_eq!(ran.facts["retryable"], Value::Bool(false));
+    let checked = third.call("check_colab_connection", json!({}));
+    let said = "Connected, but code is refused. The packages of SMART_COLAB_REQUIREMENTS";
+    assert!(checked.fact("suggestion").starts_with(said), "{checked:?}");
     assert!(!mark.exists(), "code ran without what it requires");
 }

@@ -17,6 +17,14 @@ fn a_session_goes_home_and_lives_on_another_runtime() {
     ran.succeeded();
     let empty = bridge.call("save_session", json!({"names": []}));
     empty.refused("invalid_argument");
+    let folder = bridge.call("save_session", json!({"path": ""}));
+    folder.refused("invalid_argument");
+    assert!(!folder.text.contains("traceback"), "{folder:?}");
+    let nothing = bridge.call(
+        "save_session",
+        json!({"session": "lab", "names": ["works"]}),
+    );
+    nothing.refused("not_saved");
     let saved = bridge.call("save_session", json!({"session": "lab"}));
     saved.succeeded();
     assert!(saved.text.contains("works"), "{saved:?}");
@@ -32,7 +40,7 @@ fn a_session_goes_home_and_lives_on_another_runtime() {
     let second = Executor::start();
     let mut bridge = second.bridge(&home, &[]);
     let none = bridge.call("load_session", json!({"path": "lab.zip"}));
-    assert!(none.is_error, "{none:?}");
+    none.refused("not_found");
     let said = format!(
         "there is no file {}",
         second.root().join("lab.zip").display()
@@ -51,10 +59,8 @@ fn a_session_goes_home_and_lives_on_another_runtime() {
     assert_eq!(used.text, "20 True True\n");
     let taken = json!({"path": "lab.zip", "names": ["scale"]});
     let taken = bridge.call("load_session", taken);
-    assert!(
-        taken.is_error && taken.text.contains("overwrite"),
-        "{taken:?}"
-    );
+    taken.refused("not_loaded");
+    assert!(taken.text.contains("overwrite"), "{taken:?}");
     let over = json!({"path": "lab.zip", "names": ["scale"], "overwrite": true});
     bridge.call("load_session", over).succeeded();
     let printed = bridge.call("run_code_quick", json!({"code": "print(scale)"}));

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NPY, ARROW, TENSORS, TORCH, PICKLE = "npy", "arrow", "tensors", "torch", "pickle"
+# An array that repeats a smaller one in its place: that one, and the shape.
+BROADCAST = "broadcast"
 # All of one kind are written together, so that they still share what they share. Tensors are apart from models, whose
 # classes may be those of the session, which only the same version of Python reads.
 TOGETHER = (TENSORS, TORCH)
@@ -33,7 +35,10 @@ def format_of(value: object) -> str:
     if (module_of(kind), name_of(kind)) == ("numpy", "ndarray"):
         dtype: Any = value.dtype  # type: ignore[attr-defined]
         is_exact = dtype.kind in NPY_KINDS and dtype.type.__module__ == "numpy" and dtype.metadata is None
-        return NPY if is_exact else PICKLE
+        if not is_exact:
+            return PICKLE
+        axes = zip(value.strides, value.shape, strict=True)  # type: ignore[attr-defined]
+        return BROADCAST if any(stride == 0 and size > 1 for stride, size in axes) else NPY
     if root_of(kind) == "polars" and name_of(kind) in ("DataFrame", "Series"):
         return ARROW if _are_plain(value) else PICKLE
     parts = _parts(value)
@@ -46,13 +51,16 @@ def rank(value: object, kind: str) -> int:
     """Return the place of a value in the order of saving: it may refer to earlier ones only."""
     if kind != PICKLE or is_a(value, "pandas", "NDFrame"):
         return 0
-    return 1 if isinstance(value, (FunctionType, type)) else 2
+    return 1 if issubclass(type(value), (FunctionType, type)) else 2
 
 
 def write(kind: str, value: Any, file: Any, pickler: Any) -> None:
     """Write a value; a dictionary of several for those that are written together."""
     if kind == NPY:
         sys.modules["numpy"].lib.format.write_array(file, value, allow_pickle=False)
+    elif kind == BROADCAST:
+        held = value[tuple(slice(None if stride else 1) for stride in value.strides)]
+        pickler(file, protocol=pickles.PROTOCOL).dump((held, value.shape))
     elif kind == ARROW:
         frame = value if name_of(type(value)) == "DataFrame" else value.to_frame()
         frame.write_ipc(file)
@@ -68,6 +76,8 @@ def read(kind: str, type_name: str, file: Any, resolve: Callable[[str], object])
     """Return the value in a file."""
     if kind == NPY:
         return import_module("numpy").lib.format.read_array(file, allow_pickle=False)
+    if kind == BROADCAST:
+        return import_module("numpy").broadcast_to(*pickles.load(file, resolve))
     if kind == ARROW:
         frame = import_module("polars").read_ipc(file)
         return frame if type_name == "DataFrame" else frame.to_series()
@@ -94,13 +104,15 @@ def _are_plain(value: Any) -> bool:
 
 def _parts(value: Any) -> list[Any]:
     """Return the value, or the parts of a container, as a `state_dict` is one."""
-    if not isinstance(value, (dict, list, tuple)) or len(value) > MAX_LOOKED_AT:
-        return [value]
-    return list(dict.values(value) if isinstance(value, dict) else value)
+    # Not by the methods of the session's own containers.
+    for kind in (dict, list, tuple):
+        if issubclass(type(value), kind) and kind.__len__(value) <= MAX_LOOKED_AT:
+            return list(dict.values(value) if kind is dict else kind.__iter__(value))
+    return [value]
 
 
 def _is_torch(value: object) -> bool:
-    return not isinstance(value, type) and any(root_of(base) == "torch" for base in mro_of(type(value)))
+    return not issubclass(type(value), type) and any(root_of(base) == "torch" for base in mro_of(type(value)))
 
 
 def _is_plain_tensor(value: object) -> bool:

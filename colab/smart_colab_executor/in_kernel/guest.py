@@ -151,12 +151,12 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
 
 
 def save_variables(root: str, path: str, names: list[str] | None = None) -> None:
-    """Save the session's variables to a file below `root`; a cell calls this. Raises SessionNotSaved."""
+    """Save the session's variables to a file below `root`; a cell calls this. Raises SessionError."""
     saving.save(_shell, root, path, names)
 
 
 def load_variables(root: str, path: str, names: list[str] | None = None, *, overwrite: bool = False) -> None:
-    """Load the variables of a file below `root`; a cell calls this. Raises SessionNotLoaded."""
+    """Load the variables of a file below `root`; a cell calls this. Raises SessionError."""
     loading.load(_shell, root, path, names, overwrite=overwrite)
 
 

@@ -11,8 +11,19 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import formats, versions
-from .saved_state import CHUNK_BYTES, FORMAT, MANIFEST, Member, SessionNotLoaded, Table, count, place, reason_of
-from .variables import NOT_THE_USERS, own_names
+from .saved_state import (
+    CHUNK_BYTES,
+    FORMAT,
+    MANIFEST,
+    Member,
+    SavedSessionNotFound,
+    SessionNotLoaded,
+    Table,
+    count,
+    place,
+    reason_of,
+)
+from .variables import NOT_THE_USERS, own_variables
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -27,11 +38,11 @@ class NotLoaded(Exception):
 def load(shell: Any, root: str, path: str, names: list[str] | None, *, overwrite: bool) -> None:
     """Set the variables of a saved session, all or those of these names and what their functions use.
 
-    Prints what became of each. Raises SessionNotLoaded.
+    Prints what became of each. Raises SessionError.
     """
     from zipfile import BadZipFile, ZipFile
 
-    file = place(root, path, SessionNotLoaded)
+    file = place(root, path)
     try:
         with ZipFile(file) as archive:
             manifest = json.loads(archive.read(MANIFEST))
@@ -39,9 +50,11 @@ def load(shell: Any, root: str, path: str, names: list[str] | None, *, overwrite
                 raise SessionNotLoaded(f"{file} is of another version of smart-colab: update it here")
             Loading(shell, archive, manifest).run(names, overwrite=overwrite)
     except FileNotFoundError:
-        raise SessionNotLoaded(f"there is no file {file}: bring it here first, or check the path") from None
+        raise SavedSessionNotFound(f"there is no file {file}: bring it here first, or check the path") from None
     except (BadZipFile, LookupError, ValueError, TypeError, OSError) as error:
-        raise SessionNotLoaded(f"{file} is not a saved session, or is damaged ({reason_of(error)})") from None
+        raise SessionNotLoaded(
+            f"{file} is not a saved session, or is damaged ({reason_of(error)}): name another, or bring it here again"
+        ) from None
 
 
 class Loading:
@@ -57,11 +70,11 @@ class Loading:
         self._members: dict[str, Any] = {}
 
     def run(self, names: list[str] | None, *, overwrite: bool) -> None:
-        """Load these variables. Raises SessionNotLoaded, BadZipFile, OSError."""
-        space, there = self._shell.user_ns, set(own_names(self._shell))
+        """Load these variables. Raises SessionError, BadZipFile, OSError."""
+        space, there = self._shell.user_ns, set(own_variables(self._shell))
         if unknown := [name for name in names or () if name not in self._entries]:
-            raise SessionNotLoaded(f"the file has no {', '.join(unknown)}; it has {', '.join(self._entries)}")
-        wanted = self._with_used(list(dict.fromkeys(names)), there) if names is not None else list(self._entries)
+            raise SavedSessionNotFound(f"the file has no {', '.join(unknown)}; it has {', '.join(self._entries)}")
+        wanted = self._in_order(names if names is not None else list(self._entries), there)
         # Loading a function gives it the session's names, and cloudpickle replaces this one.
         builtins = space.get("__builtins__")
         table = Table(wanted, f"loaded, or why not (saved by Python {self._manifest['python']})")
@@ -83,7 +96,7 @@ class Loading:
         space["__builtins__"] = builtins
         print(f"\n{count(done)} loaded, {len(wanted) - done} not", flush=True)
         if not done and wanted:
-            raise SessionNotLoaded("no variable was loaded: the reasons are above")
+            raise SessionNotLoaded("no variable was loaded: the rows above say why, and what to do")
 
     def value(self, name: str) -> Any:
         """Return a variable's value, read at most once. Raises NotLoaded."""
@@ -97,12 +110,26 @@ class Loading:
                 raise
         return self._values[name]
 
-    def _with_used(self, names: list[str], there: set[str]) -> list[str]:
-        """Add what functions use of the session that it does not have."""
+    def _in_order(self, names: list[str], there: set[str]) -> list[str]:
+        """Return these and what their functions use of the session that it does not have, each after what it needs."""
+        wanted, seen = set(names), set[str]()
+        order: list[str] = []
+        free = (self._entries.keys() - there) | wanted
+
+        def visit(name: str) -> None:
+            if name in seen:
+                return
+            seen.add(name)
+            uses = [one for one in self._entries[name].get("uses", ()) if one in free]
+            wanted.update(uses)
+            # Functions of what it holds, such as the methods of its class, use the session too.
+            for other in (*self._entries[name].get("holds", ()), *uses):
+                visit(other)
+            order.append(name)
+
         for name in names:
-            uses = self._entries[name].get("uses", ())
-            names += [one for one in uses if one in self._entries and one not in names and one not in there]
-        return names
+            visit(name)
+        return [name for name in order if name in wanted]
 
     def _read(self, entry: Entry) -> Any:
         packages = {name: self._manifest["packages"][name] for name in entry.get("packages", ())}
@@ -121,7 +148,9 @@ class Loading:
                 raise NotLoaded(f"it holds {held}: {error}") from None
         try:
             return self._of_format(entry)
-        except Exception as error:  # noqa: BLE001, RUF100 - any library's
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001, RUF100 - any library's and the user's own
             others = versions.differences(packages)
             raise NotLoaded(f"{reason_of(error)}{f' (saved with {others})' if others else ''}") from None
 

@@ -6,7 +6,10 @@ which what the session itself defined cannot be saved.
 
 from __future__ import annotations
 
+import copyreg
+import functools
 import importlib
+import importlib.util
 import io
 import pickle
 import sys
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 PROTOCOL = 5
 # Equal values of these are one object by chance.
 ATOMS = frozenset((type(None), bool, int, float, complex, str, bytes, type(...), range))
+_CACHED = type(functools.cache(len))
 NOT_PACKAGES = frozenset(("", "__main__", "_smart_colab", *sys.stdlib_module_names))
 
 
@@ -50,7 +54,8 @@ class Contents:
                     "functions and classes of the session need cloudpickle: %pip install cloudpickle, and save again"
                 )
             self._add(module)
-        elif kind is ModuleType:
+        elif issubclass(kind, ModuleType):
+            check(value)
             self._add(getattr(value, "__name__", None))
         elif id(kind) not in self._kinds:
             self._kinds[id(kind)] = kind
@@ -72,6 +77,19 @@ def check(value: object) -> None:
     is_standard = value is sys.stdout or value is sys.stderr or value is sys.stdin
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)) and not is_standard:
         raise Unsavable("an open file is a part of this process: save its path, and open it again")
+    if issubclass(kind, ModuleType) and not _is_importable(value):
+        raise Unsavable("a module that was made here cannot be imported again: run the cell that makes it again")
+
+
+def _is_importable(module: Any) -> bool:
+    """Return whether importing its name gives this module, in another session too."""
+    name = getattr(module, "__name__", None)
+    if not isinstance(name, str) or sys.modules.get(name, module) is not module:
+        return False
+    try:
+        return name == "__main__" or importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def has_cloudpickle() -> bool:
@@ -103,8 +121,25 @@ def pickler(space: dict[str, Any], known: dict[int, str], contents: Contents) ->
 
         def reducer_override(self, value: Any) -> Any:
             reduced = super().reducer_override(value) if base is not pickle.Pickler else NotImplemented
-            if reduced is not NotImplemented and isinstance(value, (FunctionType, type)):
-                contents.is_compiled = True
+            if reduced is not NotImplemented:
+                contents.is_compiled |= issubclass(type(value), (FunctionType, type))
+                return reduced
+            kind: Any = type(value)
+            if kind is _CACHED and getattr(value, "__module__", None) == "__main__":
+                return cached, (value.__wrapped__, value.cache_parameters())
+            if kind is FunctionType or issubclass(kind, type):
+                return NotImplemented
+            if kind in getattr(self, "dispatch_table", copyreg.dispatch_table):
+                return NotImplemented
+            if kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__:
+                return NotImplemented
+            # Called here, as the pickler would call it, to see whether it gives a name.
+            reduced = value.__reduce_ex__(PROTOCOL)
+            if isinstance(reduced, str) and pickle.whichmodule(value, reduced) == "__main__":  # type: ignore[attr-defined]
+                raise Unsavable(
+                    f"a {kind.__name__} is pickled as a name ({reduced}), which another session does not have: "
+                    "run the cell that makes it again"
+                )
             return reduced
 
         def _dynamic_function_reduce(self, function: FunctionType) -> Any:
@@ -127,6 +162,11 @@ def load(file: Any, resolve: Callable[[str], object]) -> Any:
             return resolve(name)
 
     return Unpickler(file).load()
+
+
+def cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    """Return a function that remembers its results, none so far; pickles name this function."""
+    return functools.lru_cache(**parameters)(function)
 
 
 class _SessionGlobals(dict[str, Any]):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING, Any
 
 from .facts import format_bytes
@@ -24,7 +25,10 @@ CHUNK_BYTES = 1024 * 1024
 
 
 class SessionError(Exception):
-    """A session was not saved or not loaded; the message gives the reason and the remedy."""
+    """A session was not saved or not loaded; the message gives the reason and the remedy.
+
+    The program that asked for it tells its subclasses by their names.
+    """
 
     def _render_traceback_(self) -> list[str]:
         return [f"{type(self).__name__}: {self}"]
@@ -38,15 +42,30 @@ class SessionNotLoaded(SessionError):
     """Nothing was loaded."""
 
 
-def place(root: str, path: str, error: type[SessionError]) -> Path:
-    """Return the file that `path` names under the content root. Raises `error`."""
+class SessionPathInvalid(SessionError):
+    """The path cannot name a file of a saved session."""
+
+
+class SavedSessionNotFound(SessionError):
+    """There is no such file, or no variable of this name."""
+
+
+def place(root: str, path: str) -> Path:
+    """Return the file that `path` names under the content root. Raises SessionPathInvalid."""
     if not Path(CONTENT).is_dir() and (path + "/").startswith(CONTENT + "/"):
         path = path[len(CONTENT) :].lstrip("/")
     file = Path(root, path)
     if "\0" in path or not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(root)):
-        raise error(f"{path!r} is outside the content root {root}: name a path below it")
-    if file.is_dir():
-        raise error(f"{file} is a folder: name a file in it, such as {path.rstrip('/')}/session.zip")
+        raise SessionPathInvalid(f"{path!r} is outside the content root {root}: name a path below it")
+    try:
+        is_folder = S_ISDIR(file.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        is_folder = False
+    except OSError as error:
+        raise SessionPathInvalid(f"path cannot name a file ({error.strerror}): name another one") from None
+    if is_folder:
+        example = f"{path.rstrip('/') or 'saved_sessions'}/session.zip"
+        raise SessionPathInvalid(f"{file} is a folder: name a file in it, such as {example}")
     return file
 
 

@@ -18,8 +18,8 @@ from . import formats, pickles, versions
 from .classes import name_of
 from .facts import format_bytes
 from .pickles import Contents, Unsavable
-from .saved_state import FOLDER, FORMAT, MANIFEST, SessionNotSaved, Table, count, place, reason_of
-from .variables import own_names
+from .saved_state import FOLDER, FORMAT, MANIFEST, SavedSessionNotFound, SessionNotSaved, Table, count, place, reason_of
+from .variables import own_variables
 
 if TYPE_CHECKING:
     from zipfile import ZipFile
@@ -28,23 +28,28 @@ if TYPE_CHECKING:
 def save(shell: Any, root: str, path: str, names: list[str] | None) -> None:
     """Write variables, all or those of these names, to the file `path` below `root`, and print what became of each.
 
-    An earlier file is replaced once all is written. Raises SessionNotSaved.
+    An earlier file is replaced once all is written. Raises SessionError.
     """
-    file = place(root, path, SessionNotSaved)
-    own = own_names(shell)
+    file = place(root, path)
+    own = own_variables(shell)
     if unknown := [name for name in names or () if name not in own]:
-        raise SessionNotSaved(f"the session has no variable {', '.join(unknown)}; it has {', '.join(own) or 'none'}")
+        raise SavedSessionNotFound(
+            f"the session has no variable {', '.join(unknown)}; it has {', '.join(own) or 'none'}"
+        )
     if file.exists() and not _is_saved_session(file):
         raise SessionNotSaved(f"{file} is there and is not a saved session: name another file, or move it away")
-    space = {name: shell.user_ns[name] for name in (own if names is None else dict.fromkeys(names))}
+    space = own if names is None else {name: own[name] for name in names}
     if not space:
-        raise SessionNotSaved("the session has no variables")
+        raise SessionNotSaved("the session has no variables: run code that makes some, or name another session")
     partial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb", buffering=1024 * 1024) as stream:
             saving = Saving(shell.user_ns, space, _Sink(stream))
             saving.run()
+            if len(saving.reasons) == len(space):
+                reasons = "; ".join(f"{name}: {reason}" for name, reason in saving.reasons.items())
+                raise SessionNotSaved(f"nothing is saved, and no file is made or replaced: {reasons}")
             stream.flush()
             os.fsync(stream.fileno())
         size = partial.stat().st_size
@@ -58,8 +63,9 @@ def save(shell: Any, root: str, path: str, names: list[str] | None) -> None:
         with suppress(OSError):
             partial.unlink()
     _sync_folder(file.parent)
-    left_out = f"; {count(saving.failed)} not saved" if saving.failed else ""
-    print(f"\n{count(len(space) - saving.failed)} saved in {file}, {format_bytes(size)}{left_out}", flush=True)
+    failed = len(saving.reasons)
+    left_out = f"; {count(failed)} not saved" if failed else ""
+    print(f"\n{count(len(space) - failed)} saved in {file}, {format_bytes(size)}{left_out}", flush=True)
 
 
 class _Sink:
@@ -90,8 +96,8 @@ class Saving:
         self._packages: set[str] = set()
         self._known: dict[int, str] = {}
         self._owners: dict[int, str] = {}
-        self.failed = 0
-        """Variables that are not saved."""
+        self.reasons: dict[str, str] = {}
+        """Why variables are not saved."""
 
     def run(self) -> None:
         """Write all. Raises OSError."""
@@ -117,9 +123,13 @@ class Saving:
 
     def _save(self, archive: ZipFile, name: str, kind: str) -> None:
         value = self._space[name]
-        if isinstance(value, ModuleType):
-            contents = Contents()
-            contents.note(value)
+        contents = Contents()
+        if issubclass(type(value), ModuleType):
+            try:
+                contents.note(value)
+            except Unsavable as error:
+                self._refuse(name, error)
+                return
             self._packages |= contents.packages
             self._enter(
                 name, "module", 0, f"import {value.__name__}", packages=sorted(contents.packages), imported=True
@@ -128,16 +138,15 @@ class Saving:
         if (same := self._known.get(id(value))) is not None:
             self._enter(name, "same", 0, f"the same object as {same}", holds=[same])
             return
-        contents = Contents()
         if kind == formats.NPY or kind == formats.ARROW:
             contents.packages.add("numpy" if kind == formats.NPY else "polars")
         try:
             pickles.check(value)
             member = self._write(archive, kind, value, contents)
-        except Exception as error:  # noqa: BLE001, RUF100 - any library's and the user's own
+        except BaseException as error:  # noqa: BLE001, RUF100 - any library's and the user's own
             self._refuse(name, error)
             return
-        is_imported = isinstance(value, (FunctionType, BuiltinFunctionType, type)) and not contents.is_compiled
+        is_imported = issubclass(type(value), (FunctionType, BuiltinFunctionType, type)) and not contents.is_compiled
         note = ", by its name" if is_imported else self._note_memory(name, value) if kind == formats.NPY else ""
         self._enter_contents(name, kind, member, contents, note, imported=is_imported)
         if type(value) not in pickles.ATOMS and not is_imported:
@@ -150,8 +159,8 @@ class Saving:
         contents.packages.add("torch")
         try:
             member = self._write(archive, kind, values, contents)
-        except Exception:  # noqa: BLE001, RUF100
-            self._raise_full()
+        except BaseException as error:  # noqa: BLE001, RUF100
+            self._raise_final(error)
             savable = [name for name in names if self._is_savable(name, kind)]
             if savable and len(savable) < len(names):
                 self._save_together(archive, kind, savable)
@@ -163,7 +172,7 @@ class Saving:
     def _is_savable(self, name: str, kind: str) -> bool:
         try:
             formats.write(kind, {name: self._space[name]}, _Nowhere(), self._pickler(Contents()))
-        except Exception as error:  # noqa: BLE001, RUF100
+        except BaseException as error:  # noqa: BLE001, RUF100
             self._refuse(name, error)
             return False
         return True
@@ -206,13 +215,15 @@ class Saving:
         self._entries.append({"name": name, "type": type_name, "format": kind, "bytes": size, **found})
         self._table.row(name, type_name, size, text)
 
-    def _refuse(self, name: str, error: Exception) -> None:
-        self._raise_full()
-        self.failed += 1
-        reason = str(error) if isinstance(error, Unsavable) else reason_of(error)
+    def _refuse(self, name: str, error: BaseException) -> None:
+        self._raise_final(error)
+        reason = self.reasons[name] = str(error) if isinstance(error, Unsavable) else reason_of(error)
         self._table.row(name, name_of(type(self._space[name])), None, f"not saved: {reason}")
 
-    def _raise_full(self) -> None:
+    def _raise_final(self, error: BaseException) -> None:
+        """Raise what ends the saving: an interrupt, and an error of the file, whatever a library made of it."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
         if self._sink.error is not None:
             raise self._sink.error
 

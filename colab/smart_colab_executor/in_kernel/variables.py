@@ -27,7 +27,7 @@ def user_variables(shell: Any) -> dict[str, Any]:
     hidden = shell.user_ns_hidden
     return {
         name: value
-        for name, value in list(shell.user_ns.items())
+        for name, value in dict(shell.user_ns).items()  # a copy: threads may change it meanwhile
         if type(name) is str
         and not name.startswith("_")
         and not issubclass(type(value), (ModuleType, FunctionType, type))
@@ -36,18 +36,18 @@ def user_variables(shell: Any) -> dict[str, Any]:
     }
 
 
-def own_names(shell: Any) -> list[str]:
-    """Return the names of all that the user's code has defined or imported, private ones too."""
-    space, hidden = shell.user_ns, shell.user_ns_hidden
-    return [
-        name
-        for name, value in list(space.items())
+def own_variables(shell: Any) -> dict[str, Any]:
+    """Return all that the user's code has defined or imported, private ones too."""
+    hidden = shell.user_ns_hidden
+    return {
+        name: value
+        for name, value in dict(shell.user_ns).items()
         if type(name) is str
         and not (name.startswith("__") and name.endswith("__"))
         and not (name in hidden and hidden[name] is value)
         and name not in NOT_THE_USERS
         and name not in LAST_SHOWN
-    ]
+    }
 
 
 def listing(found: dict[str, Any], pattern: str | None = None) -> dict[str, Any]:

@@ -206,7 +206,15 @@ impl Server {
 
     async fn check(&self, deadline: Instant) -> ConnectionReport {
         match self.connection().check(deadline).await {
-            Ok((url, checked)) => ConnectionReport::connected(url, checked),
+            Ok((url, checked)) => {
+                let mut report = ConnectionReport::connected(url, checked);
+                if let Some(reason) = self.floors.jobs.lacks_requirements() {
+                    report.suggestion = format!(
+                        "Connected, but code is refused. {reason} Ask the user to correct that setting and to restart the client."
+                    );
+                }
+                report
+            }
             Err(error) => ConnectionReport::failed(self.connection().place(), error),
         }
     }
