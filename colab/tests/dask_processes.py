@@ -53,10 +53,12 @@ class DaskProcesses:
         return process
 
     def start_worker(self) -> subprocess.Popen[bytes]:
-        """Start one with one thread, itself the process that runs tasks."""
+        """Start one with one thread, itself the process that runs tasks, and wait until the scheduler knows it."""
         log = self.folder / f"worker-{len(self.processes)}.log"
         arguments = [self.address, "--host", "127.0.0.1", "--no-nanny", "--nthreads", "1", "--no-dashboard"]
-        return self._start("worker", [*arguments, "--local-directory", str(self.folder)], log)
+        process = self._start("worker", [*arguments, "--local-directory", str(self.folder)], log)
+        wait_until(lambda: b"Registered to:" in log.read_bytes())
+        return process
 
     def _start(self, kind: str, arguments: list[str], log: Path) -> subprocess.Popen[bytes]:
         with log.open("wb") as output:

@@ -76,6 +76,31 @@ def test_a_break_ends_the_loop_after_those_before_it(executor: Executor, in_thre
     assert job.state == "succeeded"
 
 
+def test_an_interrupt_lets_running_iterations_finish_and_reports_those_in_order(
+    executor: Executor, in_threads: str, tmp_path: Path
+) -> None:
+    setup = f"{IN_THREADS}\nimport pathlib, time\nfolder = pathlib.Path({str(tmp_path)!r})"
+    body = (
+        "(folder / f'begun-{i}').touch(exist_ok=False)\n"
+        "while i > 2 and not (folder / 'go-on').exists():\n    time.sleep(0.02)\ni"
+    )
+
+    def begun() -> set[int]:
+        return {int(file.name[6:]) for file in tmp_path.glob("begun-*")}
+
+    job_id = executor.submit(body, session="threads", loop=loop(40, "threads", setup, setup=setup))
+    wait_until(lambda: len(begun() - {0, 1, 2}) == 2)
+    before = begun()
+    executor.post(f"/jobs/{job_id}/interrupt")
+    executor.wait_for_output(job_id, "[cluster: interrupted: ")
+    (tmp_path / "go-on").touch()
+    job = executor.follow(job_id)
+    in_order = next(number for number in range(40) if number not in before)
+    assert (job.state, iterations(job), begun()) == ("interrupted", list(range(in_order)), before)
+    assert f"[cluster: {in_order} iterations in " in job.streams["stderr"]
+    assert job.of("error")[0]["traceback"] == ["KeyboardInterrupt: the work on the cluster was interrupted"]
+
+
 def test_skipped_iterations_and_numbers_are_reported_as_without_a_cluster(executor: Executor, in_threads: str) -> None:
     job = run(executor, "1 / (i - 41)\ni", 4, start=1, on_error="skip", numbers=[3, 40, 41, 700])
     found = [(event["completed"], event["iteration"], event["result"]) for event in job.of("progress")]
@@ -88,8 +113,9 @@ def test_skipped_iterations_and_numbers_are_reported_as_without_a_cluster(execut
     [
         ("threads", "i", "\n1 / 0 if __name__ != '__main__' else 0", "SetupFailed", "ZeroDivisionError"),
         ("threads", "threads_there + i", "", "NotOnCluster", "`threads_there` of the session"),
-        ("unmade", "i", "", "ClusterError", "no variable `unmade`"),
-        ("IN_THREADS", "i", "\nIN_THREADS = 1", "ClusterError", "neither a cluster nor a client"),
+        ("unmade", "return i", "", "SyntaxError", "loop_code: 'return' outside function (line 1)"),
+        ("locl", "i", "", "NoSuchCluster", "no variable `locl` in the session (did you mean local?)"),
+        ("IN_THREADS", "i", "\nIN_THREADS = 1", "NoSuchCluster", "neither a cluster nor a client"),
         ("tcp://127.0.0.1:1", "i", "", "ClusterError", "no scheduler could be reached at tcp://127.0.0.1:1"),
     ],
 )
@@ -128,6 +154,8 @@ def test_workers_come_and_go_under_tls_and_one_call_goes_on_after_the_scheduler_
         setup = "import os, time\nopen('set-up', 'a').write('x')"
         job_id = executor.submit(body, loop=loop(30, dask.address, setup))
         wait_until(lambda: _ran(tmp_path, first.pid, 3))
+        # The results of those before it have left their worker, and do not end with it.
+        wait_until(lambda: executor.get(f"/jobs/{job_id}")["job"]["completed"] == 3)
         late = dask.start_worker()
         wait_until(lambda: "2 workers" in executor.call("GET", f"/jobs/{job_id}/log").body.decode())
         # The late one begins it again.

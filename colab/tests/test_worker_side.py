@@ -6,11 +6,13 @@ import ast
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
-from smart_colab_executor.in_kernel import worker_names, worker_side
+from smart_colab_executor.in_kernel import cluster_work, on_cluster, worker_names, worker_side
 
 Begin = Callable[..., str]
 
@@ -119,6 +121,34 @@ def test_an_operation_that_has_ended_runs_no_further_iteration(begin: Begin) -> 
     assert run(key, [3])["done"] == []
 
 
+@pytest.mark.parametrize(
+    ("error", "end", "said"),
+    [
+        (
+            {"ename": "ValueError", "evalue": "", "traceback": []},
+            "stop",
+            "the first one that is not done: they do not count, and run again",
+        ),
+        (None, "break", "the break: they do not count"),
+    ],
+)
+def test_what_ran_after_the_end_of_the_loop_is_counted(
+    monkeypatch: pytest.MonkeyPatch, error: object, end: str, said: str
+) -> None:
+    monkeypatch.setattr(on_cluster, "WorkerPackage", MagicMock)
+    work = cluster_work.Work("local", "", "", range(10), False, {}, lambda *_: None, MagicMock())
+    loop = on_cluster._Loop(work, MagicMock())
+    batches = [cluster_work.Batch(n, [n]) for n in range(6)]
+    loop._in_flight = {batch.number: batch for batch in batches}
+    # It runs when the end is known; 5 has not begun.
+    batches[4].starts = 1
+    for position, came in [(2, (None, None)), (3, (None, None)), (0, (None, None)), (1, (error, end))]:
+        loop._take(batches[position], {"done": [([], position, None, *came)], "seconds": 0.0})
+    with suppress(cluster_work.WorkFailed):
+        loop._report()
+    assert loop._summary().endswith(f"; up to 3 others ran after {said}")
+
+
 SESSION = ["model", "total", "found", "kept"]
 
 
@@ -130,6 +160,14 @@ SESSION = ["model", "total", "found", "kept"]
         ("[kept for _ in found]", "", "`found`, `kept`"),
         ("total += i", "total = 0", "`total`"),
         ("def f():\n    global total\n    total = 1\nf()", "total = 0", "`total`"),
+        ("acc = acc + i", "acc = 0", "changes `acc`,"),
+        ("x = f(i)\nif best is None or x > best:\n    best = x", "f, best = abs, None", "changes `best`,"),
+        ("prev = f(prev)", "prev, f = 0, abs", "changes `prev`,"),
+        ("if i % 2:\n    kept = i\nkept", "kept = 0", "changes `kept`,"),
+        ("if i == 0:\n    cnt = 0\ncnt += 1", "cnt = 0", "changes `cnt`,"),
+        ("y = [best for best in [i]]\nbest = max(best, y)", "best = 0", "changes `best`,"),
+        ("acc = acc + i", "from setups import *", "changes `acc`,"),
+        ("def f():\n    global cnt\n    cnt = 1\ncnt += 1\ncnt += 1", "cnt = 0", "changes `cnt`,"),
         ("get_ipython().system('ls')", "", "loop_code uses a magic"),
         ("i", "get_ipython().run_line_magic('pip', 'x')", "setup_code uses a magic"),
     ],
@@ -148,6 +186,12 @@ def test_what_workers_do_not_have_is_named(body: str, setup: str, expected: str)
         ("total = 0\nfor x in range(i):\n    total += x\ntotal", ""),
         ("def f(model):\n    total = 0\n    total += model\n    return total\nf(i)", ""),
         ("unknown(i)", ""),
+        ("best = 0\nbest = max(best, i)", "best = None"),
+        ("if i:\n    x = 1\nelif i > 2:\n    x = 2\nelse:\n    raise ValueError\nx", "x = 0"),
+        ("try:\n    x = f(i)\nexcept ValueError:\n    x = None\nx", "x, f = 0, abs"),
+        ("with f(i) as x:\n    y = x\nfor x in [y]:\n    x\n[y for y in 'a']", "x, y, f = 0, 0, abs"),
+        ("i = i + 1\ni", "i = 0"),
+        ("while (x := f(i)):\n    print(x)", "x, f = 0, abs"),
         ("if i:\n    continue\nawait f(i)", "f = 1"),
     ],
 )
@@ -157,4 +201,5 @@ def test_code_that_brings_its_names_is_accepted(body: str, setup: str) -> None:
 
 def test_values_that_a_body_changes_in_place_are_named() -> None:
     body = "found.append(i)\nkept[i] = 1\nmodel.x = 2\nown = []\nown.append(i)"
-    assert worker_names.shared(ast.parse(body)) == ["found", "kept", "model"]
+    setup = "def count():\n    global counted\n    counted += 1"
+    assert worker_names.shared(ast.parse(body), ast.parse(setup)) == ["counted", "found", "kept", "model"]

@@ -285,15 +285,25 @@ impl Checkpoint {
 
     /// Names the values that the results only mark, or have null for.
     pub(crate) fn marked_note(&self) -> Option<String> {
-        let kinds: Vec<String> = (self.marked.iter())
-            .map(|(kind, count)| format!("{kind} ({count})"))
-            .collect();
-        (!kinds.is_empty()).then(|| {
-            format!(
-                "some results contain values that JSON cannot hold; a mark replaces each, and null a missing value: {}",
-                kinds.join(", ")
-            )
-        })
+        let kinds = |is_too_long: bool| {
+            let kinds: Vec<String> = (self.marked.iter())
+                .filter(|(kind, _)| kind.ends_with(" left out") == is_too_long)
+                .map(|(kind, count)| format!("{kind} ({count})"))
+                .collect();
+            kinds.join(", ")
+        };
+        let notes: Vec<String> = [
+            (
+                "some results contain values that JSON cannot hold; a mark replaces each, and null a missing value",
+                kinds(false),
+            ),
+            ("some results are too long to be kept whole", kinds(true)),
+        ]
+        .into_iter()
+        .filter(|(_, kinds)| !kinds.is_empty())
+        .map(|(what, kinds)| format!("{what}: {kinds}"))
+        .collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
     }
 
     /// Counts an iteration as finished, for the first time or again.

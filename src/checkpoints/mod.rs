@@ -9,6 +9,7 @@
 //! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
 
 pub(crate) mod checkpoint;
+mod cluster;
 mod error;
 pub(crate) mod folder;
 mod keeping;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::checkpoint::{Checkpoint, CodeHashes, Flight};
+use super::cluster::{self, NONE};
 use super::error::CheckpointError;
 use super::folder::Folder;
 use super::name::Name;
@@ -26,9 +27,6 @@ const BATCH_SIZES: RangeInclusive<u64> = 1..=100_000;
 const STEP_TIMEOUT_SEC: u64 = 300;
 /// For all that runs on a cluster, which is one step; the most that an executor allows.
 const CLUSTER_TIMEOUT_SEC: u64 = 43_200;
-/// Instead of a cluster's name: the session's kernel.
-const NO_CLUSTER: &str = "none";
-const MAX_CLUSTER_BYTES: usize = 500;
 
 /// An operation: a setup, and a body that runs `n_iterations` times, in batches of `batch_size`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +66,14 @@ impl Plan {
                 ));
             }
         }
-        if let Some(cluster) = self.cluster.as_ref().filter(|name| !is_cluster(name)) {
+        if let Some(cluster) = self
+            .cluster
+            .as_ref()
+            .filter(|name| !cluster::is_valid(name))
+        {
             faults.push(format!(
-                "cluster is {cluster:?}: it must be local, local:WORKERS, dask, an address such as tcp://host:8786, a variable that setup_code \
-                 makes, or {NO_CLUSTER}"
+                "cluster is {cluster:?}: {}",
+                cluster::fault(cluster)
             ));
         }
         if !is_name(&self.session) {
@@ -191,12 +193,12 @@ impl Plan {
 
     fn cluster(&self) -> Option<&str> {
         let cluster = self.cluster.as_deref();
-        cluster.filter(|name| *name != NO_CLUSTER)
+        cluster.filter(|name| *name != NONE)
     }
 
     /// Whether the setup runs in the session: on a cluster it runs on the workers, and there only to make the cluster.
     pub(crate) fn has_setup_in_session(&self) -> bool {
-        self.cluster().is_none_or(is_variable)
+        self.cluster().is_none_or(cluster::is_variable)
     }
 
     /// One job for all that is left, or for skipped iterations: in the kernel where the setup has run, or after a setup of its own.
@@ -228,31 +230,6 @@ impl Plan {
             answers: false,
         }
     }
-}
-
-/// Whether this can name a cluster.
-fn is_cluster(name: &str) -> bool {
-    let workers = name.strip_prefix("local:");
-    if let Some(workers) = workers {
-        return workers
-            .parse()
-            .is_ok_and(|count: u16| (1..=9_999).contains(&count));
-    }
-    let is_address = name.split_once("://").is_some_and(|(kind, place)| {
-        let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase());
-        is_kind && !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_graphic())
-    });
-    name.len() <= MAX_CLUSTER_BYTES
-        && (is_address || matches!(name, "local" | "dask") || is_variable(name))
-}
-
-/// Whether this names a cluster that the setup makes.
-fn is_variable(name: &str) -> bool {
-    let mut letters = name.chars();
-    let begins = (letters.next()).is_some_and(|first| first.is_alphabetic() || first == '_');
-    begins
-        && letters.all(|letter| letter.is_alphanumeric() || letter == '_')
-        && !matches!(name, "local" | "dask")
 }
 
 /// Writes a plan down beside its checkpoint.
@@ -310,20 +287,22 @@ mod tests {
             assert!(sentence.contains(word), "{sentence}");
         }
         plan().validate().unwrap();
-        for cluster in [
-            "local",
-            "local:12",
-            "dask",
-            "tls://10.0.0.1:8786",
-            "my_cluster",
-            "none",
-        ] {
-            let plan = Plan {
-                cluster: Some(cluster.to_owned()),
-                ..plan()
-            };
-            plan.validate().unwrap();
-        }
+    }
+
+    #[test]
+    fn results_that_are_only_too_long_are_not_said_to_have_no_form_in_json() {
+        let mut checkpoint = plan().begin();
+        checkpoint
+            .marked
+            .insert("characters left out".to_owned(), 5);
+        let note = checkpoint.marked_note().unwrap();
+        assert_eq!(
+            note,
+            "some results are too long to be kept whole: characters left out (5)"
+        );
+        checkpoint.marked.insert("Model".to_owned(), 1);
+        let note = checkpoint.marked_note().unwrap();
+        assert!(note.contains("JSON cannot hold") && note.contains(": Model (1); some results"));
     }
 
     #[test]

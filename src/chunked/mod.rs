@@ -103,6 +103,13 @@ impl Chunked {
                 if order.retry_skipped {
                     running.retry();
                 }
+                if order.cluster.is_some()
+                    && plan.cluster != running.plan.cluster
+                    && !running.is_over()
+                {
+                    let note = "cluster has no effect while the operation runs: give it to the call that goes on after it has stopped";
+                    running.books().ledger.notes.push(note.to_owned());
+                }
                 running.ask();
                 let end = self.wait(&running, caller).await;
                 // Else its job was lost before this process followed it, and it had ended when the call came.

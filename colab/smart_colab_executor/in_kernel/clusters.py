@@ -5,6 +5,7 @@ Runs in the kernel, as `_smart_colab.clusters`. It needs the user's `distributed
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import logging
@@ -30,7 +31,11 @@ class ClusterError(Exception):
     """The cluster, not the user's code, keeps a loop from running."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f"ClusterError: {self}"]
+        return [f"{type(self).__name__}: {self}"]
+
+
+class NoSuchCluster(ClusterError):
+    """The name is that of no cluster: it must be another one."""
 
 
 class Cluster:
@@ -130,8 +135,10 @@ def _connect(address: str) -> Cluster:
 
 def _named(name: str, variables: Mapping[str, Any]) -> Cluster:
     if name not in variables:
-        raise ClusterError(
-            f"there is no variable `{name}` in the session: let setup_code make the cluster, below "
+        near = difflib.get_close_matches(name.lower(), (LOCAL, ANY), 1)
+        meant = f" (did you mean {near[0]}?)" if near else ""
+        raise NoSuchCluster(
+            f"there is no variable `{name}` in the session{meant}: let setup_code make the cluster, below "
             'if __name__ == "__main__": since it runs on the workers, too'
         )
     value = variables[name]
@@ -140,7 +147,7 @@ def _named(name: str, variables: Mapping[str, Any]) -> Cluster:
     if isinstance(value, _distributed().Client):
         return Cluster(value)
     if not hasattr(value, "scheduler_address"):
-        raise ClusterError(f"`{name}` is neither a cluster nor a client of dask, but of type {type(value).__name__}")
+        raise NoSuchCluster(f"`{name}` is neither a cluster nor a client of dask, but of type {type(value).__name__}")
     try:
         # Its `get_client` may return a client of the user's, which is not ours to close.
         client = _distributed().Client(value, set_as_default=False)

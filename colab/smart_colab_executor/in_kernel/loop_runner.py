@@ -13,7 +13,7 @@ import threading
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from . import loops, on_cluster, tracebacks
+from . import cluster_work, loops, on_cluster, tracebacks
 from .jsonline import dump
 from .messages import REPORTED_TYPE, ExitCalled
 from .plain_values import plain
@@ -110,7 +110,7 @@ class LoopRunner:
     def run_on_cluster(self) -> None:
         """Run all iterations on a cluster, and report them. Raises ReportNotWritten, and as `on_cluster.run` does."""
         self._open_reports()
-        work = on_cluster.Work(
+        work = cluster_work.Work(
             cluster=self._cluster,
             setup=self._shell.transform_cell(self._worker_setup),
             body=self._text,

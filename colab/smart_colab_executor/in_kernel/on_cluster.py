@@ -12,17 +12,15 @@ import queue
 import uuid
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import clusters, worker_names
+from . import clusters, loops, worker_names
+from .cluster_work import Batch, Finished, NotOnCluster, SetupFailed, Work, WorkFailed, deferred, interrupted
 from .clusters import ClusterError
 from .worker_package import WorkerPackage
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
+AWAITS = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 # How long a batch should run, and how much longer than the last one it may be.
 BATCH_SEC = 0.5
 MAX_GROWTH = 8
@@ -36,62 +34,6 @@ LOOK_INTERVAL_SEC = 1.0
 STATUS_INTERVAL_SEC = 60.0
 
 
-@dataclass
-class Work:
-    """A loop, and what to do with what comes of it."""
-
-    cluster: str
-    setup: str
-    body: str
-    numbers: Sequence[int]
-    skip_errors: bool
-    variables: Mapping[str, Any]
-    # Reports the iteration at this position of `numbers`, with its result, marks, error and `break`.
-    report: Callable[[int, Any, Any, Any, str | None], None]
-    say: Callable[[str, str], None]
-
-
-@dataclass(eq=False)
-class Batch:
-    """Iterations in flight, by their positions."""
-
-    number: int
-    positions: list[int]
-    future: Any = None
-    # Nothing else was in flight: if its worker ends, that is its doing.
-    is_alone: bool = False
-    # How often a worker has begun it.
-    starts: int = 0
-
-
-@dataclass
-class Finished:
-    """An iteration that has run: what it printed, its result, and how it ended."""
-
-    output: list[tuple[str, str]]
-    result: Any = None
-    marked: Any = None
-    error: dict[str, Any] | None = None
-    end: str | None = None
-
-
-class WorkFailed(Exception):
-    """Shown as the exception that code on a worker has raised."""
-
-    def __init__(self, evalue: str, traceback: list[str]) -> None:
-        super().__init__(evalue)
-        self._traceback = traceback
-
-    @classmethod
-    def of(cls, error: Mapping[str, Any]) -> WorkFailed:
-        """Return the exception of this description, in a class of its own name."""
-        kind: type[WorkFailed] = type(error["ename"], (cls,), {})
-        return kind(error["evalue"], error["traceback"])
-
-    def _render_traceback_(self) -> list[str]:
-        return self._traceback
-
-
 def run(work: Work) -> None:
     """Run the loop to its end. Raises ClusterError, and what the code raises."""
     body, setup = _parsed(work.body, "loop_code"), _parsed(work.setup, "setup_code")
@@ -99,19 +41,24 @@ def run(work: Work) -> None:
         raise NotOnCluster(fault, [f"NotOnCluster: {fault}"])
     cluster = clusters.open_cluster(work.cluster, work.variables)
     try:
-        if shared := worker_names.shared(body):
+        if shared := worker_names.shared(body, setup):
             work.say(
                 "stderr",
-                f"[loop_code changes {', '.join(shared)}, of which each worker process has its own: what it puts there "
+                f"[the code changes {', '.join(shared)}, of which each worker process has its own: what it puts there "
                 "stays there. The value of the last expression comes back.]\n",
             )
         _Loop(work, cluster).run()
+    except KeyboardInterrupt:
+        raise interrupted() from None
     finally:
         cluster.close()
 
 
 def _parsed(text: str, part: str) -> ast.Module:
     try:
+        # What does not compile is found here, not on the workers.
+        tree = ast.parse(text)
+        compile(loops.rewrite_one(tree) if part == "loop_code" else tree, part, "exec", AWAITS, dont_inherit=True)
         return ast.parse(text)
     except SyntaxError as error:
         raise WorkFailed.of(
@@ -127,7 +74,8 @@ class _Loop:
     def __init__(self, work: Work, cluster: clusters.Cluster) -> None:
         self._work, self._cluster, self._client = work, cluster, cluster.client
         self._key = f"smart-colab-{uuid.uuid4().hex[:12]}"
-        self._arrived: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        # None wakes it.
+        self._arrived: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._in_flight: dict[int, Batch] = {}
         self._sent = 0
         # The rest of batches that were not run to their end.
@@ -138,6 +86,9 @@ class _Loop:
         self._reported = 0
         # Iterations from here on are not wanted: the loop ends at the one before.
         self._limit = len(work.numbers)
+        # Iterations beyond the limit that a worker may have run.
+        self._dropped = 0
+        self._is_interrupted = False
         self._batches = 0
         self._seconds: float | None = None
         self._size = 1
@@ -156,14 +107,30 @@ class _Loop:
             self._look()
             client.subscribe_topic(self._key, self._on_start)
             client.register_plugin(self._package.plugin(self._key, arguments, is_own=self._cluster.is_own))
-            while self._reported < self._limit:
-                self._send()
-                self._receive()
+            with deferred(self._interrupt):
+                while self._reported < self._limit and not self._is_interrupted:
+                    self._send()
+                    self._receive()
+                if self._reported < self._limit:
+                    self._finish_begun()
             self._say(self._summary())
+            if self._reported < self._limit:
+                raise KeyboardInterrupt
         except (OSError, TimeoutError) as error:
             raise ClusterError(self._gone(error)) from error
         finally:
             self._leave()
+
+    def _interrupt(self) -> None:
+        self._is_interrupted = True
+        self._arrived.put(None)
+
+    def _finish_begun(self) -> None:
+        """Let the iterations that run end, and report what is complete then; begin no other."""
+        self._say("interrupted: iterations that run may finish, and no other begins; interrupt again to end at once")
+        self._end_on_workers()
+        while self._in_flight and self._threads:
+            self._receive()
 
     # --- sending ------------------------------------------------------------------------------------------------------
 
@@ -214,12 +181,12 @@ class _Loop:
 
     def _receive(self) -> None:
         """Take what has arrived, and report what is complete; wait a while for the first."""
-        batches = []
+        arrived = []
         with suppress(queue.Empty):
-            batches.append(self._arrived.get(timeout=LOOK_INTERVAL_SEC))
+            arrived.append(self._arrived.get(timeout=LOOK_INTERVAL_SEC))
             while True:
-                batches.append(self._arrived.get_nowait())
-        batches = [batch for batch in batches if batch.number in self._in_flight]
+                arrived.append(self._arrived.get_nowait())
+        batches = [batch for batch in arrived if batch is not None and batch.number in self._in_flight]
         finished = [batch for batch in batches if batch.future.status == "finished"]
         if finished:
             for batch, came in zip(finished, self._gathered(finished), strict=True):
@@ -265,7 +232,9 @@ class _Loop:
         """Act on a batch without results: lost with their worker, or the scheduler has ended, or it has failed."""
         if batch.future.status == "cancelled":
             raise ClusterError(self._gone(None))
-        if batch.future.status == "error":
+        if batch.future.status == "error" and self._is_interrupted:
+            del self._in_flight[batch.number]
+        elif batch.future.status == "error":
             self._take_failed(batch)
         else:
             self._await(batch)  # they are made again
@@ -299,6 +268,7 @@ class _Loop:
         beyond = [batch for batch in self._in_flight.values() if batch.positions[0] >= self._limit]
         for batch in beyond:
             del self._in_flight[batch.number]
+            self._dropped += len(batch.positions) if batch.starts else 0
         self._client.cancel([batch.future for batch in beyond], force=True)
 
     def _report(self) -> None:
@@ -306,6 +276,7 @@ class _Loop:
         while self._reported < self._limit and (one := self._finished.pop(self._reported, None)) is not None:
             self._show(one.output)
             if one.end == "stop" and one.error is not None:
+                self._say(self._summary())
                 raise WorkFailed.of(one.error)
             self._work.report(self._reported, one.result, one.marked, one.error, one.end)
             self._reported += 1
@@ -350,7 +321,14 @@ class _Loop:
             self._said_at = self._looked_at
 
     def _summary(self) -> str:
-        return f"{_count(self._reported, 'iteration')} in {_count(self._batches, 'task')}{self._losses()}"
+        done = f"{_count(self._reported, 'iteration')} in {_count(self._batches, 'task')}{self._losses()}"
+        if not (others := len(self._finished) + self._dropped):
+            return done
+        if self._reported < self._limit:
+            why = "after the first one that is not done: they do not count, and run again"
+        else:
+            why = "after the break: they do not count"
+        return f"{done}; up to {_count(others, 'other')} ran {why}"
 
     def _losses(self) -> str:
         if not self._run_again and not self._lost:
@@ -370,18 +348,14 @@ class _Loop:
             self._client.cancel([batch.future for batch in self._in_flight.values()], force=True)
         with suppress(Exception):
             self._client.unsubscribe_topic(self._key)
+        self._end_on_workers()
+
+    def _end_on_workers(self) -> None:
+        """Have batches return after the iteration that runs, and those that have not begun, empty."""
         with suppress(Exception):
             self._client.sync(
                 self._client._unregister_worker_plugin, name=self._key, callback_timeout=clusters.CLOSE_TIMEOUT_SEC
             )
-
-
-class NotOnCluster(WorkFailed):
-    """The code relies on what worker processes do not have."""
-
-
-class SetupFailed(WorkFailed):
-    """The setup has raised an exception on a worker."""
 
 
 def _result(future: Any) -> Any:

@@ -51,8 +51,7 @@ def begin(key: str, setup: str, body: str, *, skip_errors: bool) -> None:
 def end(key: str) -> None:
     """Drop an operation with all that its setup made; what runs of it ends after its iteration."""
     if (operation := _operations.pop(key, None)) is not None:
-        operation.is_over = True
-        sys.modules.pop(operation.module_name, None)
+        operation.end()
 
 
 def run(key: str, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any]:
@@ -73,15 +72,38 @@ class Operation:
 
     def __init__(self, key: str, setup: str, body: str, *, skip_errors: bool) -> None:
         self.module_name = f"smart_colab_operation_{key}"
-        self.is_over = False
+        self._is_over = False
+        self._running = 0
         self._setup, self._body, self._skip_errors = setup, body, skip_errors
         self._lock = threading.Lock()
+        self._counting = threading.Lock()
         self._code: Any = None
         self._namespace: dict[str, Any] | None = None
         self._setup_output: list[tuple[str, str]] = []
 
+    def end(self) -> None:
+        """Begin no further iteration."""
+        self._is_over = True
+        self._leave_if_over()
+
     def run(self, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any]:
         """Run iterations, after the setup if it has not run yet."""
+        with self._counting:
+            self._running += 1
+        try:
+            return self._run(numbers, shows_setup=shows_setup)
+        finally:
+            with self._counting:
+                self._running -= 1
+            self._leave_if_over()
+
+    def _leave_if_over(self) -> None:
+        # Code that runs may need its module: to pickle, or for a dataclass.
+        with self._counting:
+            if self._is_over and not self._running:
+                sys.modules.pop(self.module_name, None)
+
+    def _run(self, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any]:
         with self._lock:
             error = self._set_up() if self._namespace is None else None
         # The first result to arrive need not be of the batch that the setup ran for.
@@ -92,7 +114,7 @@ class Operation:
         room = MAX_OUTPUT_CHARS
         began = perf_counter()
         for number in numbers:
-            if self.is_over or room <= 0 or perf_counter() - began > MAX_BATCH_SEC:
+            if self._is_over or room <= 0 or perf_counter() - began > MAX_BATCH_SEC:
                 break
             done.append(self._iterate(number))
             room -= sum(len(text) for _, text in done[-1][0])

@@ -17,7 +17,7 @@ pub(super) fn explain(
 ) -> Stop {
     let named = |ename| error.is_some_and(|error| error.ename == ename);
     let iteration = (flight.is_looping && !named(SETUP_FAILED)).then_some(completed);
-    let is_of_cluster = named(CLUSTER_FAILED) || named(NOT_ON_CLUSTER);
+    let is_of_cluster = named(CLUSTER_FAILED) || named(NO_SUCH_CLUSTER) || named(NOT_ON_CLUSTER);
     let place = if is_of_cluster {
         "the work on the cluster".to_owned()
     } else {
@@ -101,6 +101,7 @@ fn may_succeed_again(job: &Job) -> bool {
 /// Raised by the executor: the setup failed on a worker, the cluster did, or the code is not one for a cluster.
 const SETUP_FAILED: &str = "SetupFailed";
 const CLUSTER_FAILED: &str = "ClusterError";
+const NO_SUCH_CLUSTER: &str = "NoSuchCluster";
 const NOT_ON_CLUSTER: &str = "NotOnCluster";
 
 /// Raised by `input()`, `getpass()` and debuggers.
@@ -145,6 +146,11 @@ fn after_exception(iteration: Option<u64>, skips: bool, error: &PythonError) -> 
     }
     if error.ename == NOT_ON_CLUSTER {
         return "Call with the changed loop_code or setup_code and keep_done: true, or with cluster: \"none\" to go on in the session itself."
+            .into();
+    }
+    if error.ename == NO_SUCH_CLUSTER {
+        return "Call with checkpoint_name and another cluster: local, local:WORKERS, dask, an address such as tcp://host:8786, or a variable that \
+                setup_code makes (with the changed setup_code and keep_done: true)."
             .into();
     }
     if error.ename == CLUSTER_FAILED {

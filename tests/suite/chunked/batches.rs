@@ -57,6 +57,21 @@ async fn at_the_deadline_a_batch_keeps_running_and_the_next_call_follows_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_cluster_for_an_operation_that_runs_is_said_to_have_no_effect() {
+    let (bench, began) = (Bench::new(30, 30), Instant::now());
+    let (bridge, mut order) = (bench.bridge(), bench.order());
+    let caller = Caller::until(began + secs(20));
+    let first = bridge.run(&order, &caller).await.unwrap().facts;
+    order.cluster = Some("local".to_owned());
+    let caller = Caller::until(began + CALL_TIMEOUT);
+    let second = bridge.run(&order, &caller).await.unwrap().facts;
+    let notes = [first.notes, second.notes].map(|notes| format!("{notes:?}"));
+    let has_note = notes.map(|notes| notes.contains("cluster has no effect while"));
+    assert_eq!(has_note, [false, true]);
+    bench.assert_begun_again(&[]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn printed_output_appears_in_exactly_one_answer() {
     let bench = Bench::new(30, 10);
     let mut text = String::new();
