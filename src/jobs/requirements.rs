@@ -60,12 +60,11 @@ impl Jobs {
     /// Returns why code is refused on this machine: what it requires could not be installed when it was last tried.
     #[must_use]
     pub fn lacks_requirements(&self) -> Option<String> {
-        match &*self.requirements.state.try_lock().ok()? {
-            State::Failed { boot_id, error } if *boot_id == self.connection.boot_id() => {
-                Some(error.clone())
-            }
-            _ => None,
-        }
+        let state = self.requirements.state.try_lock().ok()?;
+        let State::Failed { boot_id, error } = &*state else {
+            return None;
+        };
+        (*boot_id == self.connection.boot_id()).then(|| error.clone())
     }
 
     /// Sees to it that what the user's code requires is there before `request` runs. A notebook's kernel is left as it is.
