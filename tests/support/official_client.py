@@ -112,8 +112,8 @@ class Tour:
         assert facts(await self.call("delete_checkpoint", operation=session))["files"] > 0
         exported = facts(await self.call("export_notebook", session=session))
         assert json.loads(Path(exported["path"]).read_text())["nbformat"] == 4, exported
-        saved = facts(await self.call("save_session", session=session))
-        await self.call("load_session", path=saved["path"], session=session, overwrite=True)
+        await self.call("save_session", session=session, path="saved.zip")
+        await self.call("load_session", path="saved.zip", session=session, overwrite=True)
         assert "x" in facts(await self.call("cleanup_colab", session=session))["cleared_variables"]
         jobs = column(await self.call("list_jobs", session=session), "job_id")
         assert facts(long)["job_id"] in jobs, jobs
