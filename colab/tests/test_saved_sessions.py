@@ -371,8 +371,8 @@ def test_functions_and_classes_work_in_a_new_kernel_with_its_names(executor: Exe
 
 
 def test_a_save_that_is_killed_or_finds_no_room_leaves_the_earlier_file(executor: Executor, session: str) -> None:
-    root, file = str(executor.root), executor.root / "kept" / "all.zip"
-    saving = f"{SAVE}({root!r}, 'kept/all.zip')"
+    root, file = str(executor.root), executor.root / "saved_once" / "all.zip"
+    saving = f"{SAVE}({root!r}, 'saved_once/all.zip')"
     executor.run(f"a = 1\n{saving}", session=session)
     before = file.read_bytes()
     last = "import os\nclass Last:\n    def __reduce__(self): os._exit(1)\nlast = [bytes(100_000), Last()]"
@@ -383,7 +383,7 @@ def test_a_save_that_is_killed_or_finds_no_room_leaves_the_earlier_file(executor
         limit = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (200_000, -1))\nbig = bytes(10**6)"
         full = executor.run(f"a = 3\n{limit}\n{saving}", session=session)
         assert "File too large; an earlier file of this name is as it was" in full.of("error")[0]["evalue"]
-    loaded = executor.run(f"{LOAD}({root!r}, 'kept/all.zip', ['a'], overwrite=True)\nprint(a)", session=session)
+    loaded = executor.run(f"{LOAD}({root!r}, 'saved_once/all.zip', ['a'], overwrite=True)\nprint(a)", session=session)
     assert loaded.stdout.endswith("\n2\n")
     shutil.rmtree(file.parent)
 
