@@ -14,6 +14,31 @@ from types import CodeType
 
 from .. import in_kernel
 
+# What loops and reports on variables need, in every kernel.
+LOOPS = (
+    "worker_side",
+    "worker_names",
+    "worker_package",
+    "clusters",
+    "cluster_work",
+    "on_cluster",
+    "loop_runner",
+)
+VARIABLES = (
+    "classes",
+    "facts",
+    "short_repr",
+    "variables",
+    "holdings",
+    "cleanup",
+    "pickles",
+    "versions",
+    "formats",
+    "saved_state",
+    "saving",
+    "loading",
+    "requests",
+)
 # In import order; the last one is the package itself.
 KERNEL_SIDE = (
     "jsonline",
@@ -32,13 +57,7 @@ KERNEL_SIDE = (
     "own_modules",
     "tracebacks",
     "plain_values",
-    "worker_side",
-    "worker_names",
-    "worker_package",
-    "clusters",
-    "cluster_work",
-    "on_cluster",
-    "loop_runner",
+    *LOOPS,
     "figures",
     "interrupts",
     "current_folder",
@@ -48,50 +67,18 @@ KERNEL_SIDE = (
     "questions",
     "inputs",
     *(() if sys.platform == "win32" else ("shell_commands",)),
-    "classes",
-    "facts",
-    "short_repr",
-    "variables",
-    "holdings",
-    "cleanup",
-    "pickles",
-    "versions",
-    "formats",
-    "saved_state",
-    "saving",
-    "loading",
-    "requests",
+    *VARIABLES,
     "kernel_side",
 )
 # For a kernel that is not our own.
-
-
 GUEST_SIDE = (
     "jsonline",
     "messages",
     "loops",
     "tracebacks",
     "plain_values",
-    "worker_side",
-    "worker_names",
-    "worker_package",
-    "clusters",
-    "cluster_work",
-    "on_cluster",
-    "loop_runner",
-    "classes",
-    "facts",
-    "short_repr",
-    "variables",
-    "holdings",
-    "cleanup",
-    "pickles",
-    "versions",
-    "formats",
-    "saved_state",
-    "saving",
-    "loading",
-    "requests",
+    *LOOPS,
+    *VARIABLES,
     "guest",
 )
 MIN_PYTHON = (3, 11)
