@@ -149,11 +149,15 @@ fn notebooks_that_are_open_in_jupyterlab_are_edited_and_run_in_place() {
     });
 }
 
-/// The server notices a changed file when it saves: it then reads the file in place of what it was to save.
+/// The server notices a changed file when it saves: it then reads the file in place of what it was to save. It saves only when asked here: what is written
+/// between its look at the file and its own write is lost.
 #[test]
 fn what_the_server_dropped_for_a_changed_file_is_not_called_saved() {
     let (server, home) = (
-        Jupyter::lab(&["--YDocExtension.file_poll_interval=600"]),
+        Jupyter::lab(&[
+            "--YDocExtension.file_poll_interval=600",
+            "--YDocExtension.document_save_delay=600",
+        ]),
         Home::new(),
     );
     let mut bridge = connect(&home, &server.url());
