@@ -96,6 +96,12 @@ fn connect(home: &Home, address: &str) -> Bridge {
     Bridge::greeted(home.program(&[("COLAB_URL", &setting)]))
 }
 
+fn source_of(cell: &Value) -> String {
+    let lines = cell["source"].as_array();
+    let lines = lines.map(|lines| lines.iter().filter_map(Value::as_str).collect());
+    lines.unwrap_or_else(|| cell["source"].as_str().unwrap().to_owned())
+}
+
 fn check(path: &Path) -> Value {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/notebook_check.py");
     let output = Command::new(python())

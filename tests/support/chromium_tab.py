@@ -18,7 +18,8 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 # Between two keys: quick typing.
 TYPING_DELAY = 0.03
 
-# Reports what is in the page, at most once in 10 ms.
+# Reports what is in the page, at most once in 10 ms. A look at long outputs takes the page's own time, of which it keeps
+# most.
 WATCH = """
 (() => {
   const text = node => node ? node.innerText.replaceAll('\\u200b', '') : '';
@@ -32,13 +33,19 @@ WATCH = """
     const people = [...document.querySelectorAll('.jp-remote-userFlag-name')].map(flag => flag.textContent);
     return JSON.stringify({cells, people, at: Date.now() / 1000});
   };
-  let waits = false;
+  let waits = false, took = 0;
+  const look = () => {
+    const begun = performance.now();
+    waits = false;
+    report(show());
+    took = performance.now() - begun;
+  };
   new MutationObserver(() => {
     if (waits) return;
     waits = true;
-    setTimeout(() => { waits = false; report(show()); }, 10);
+    setTimeout(look, Math.max(10, 4 * took));
   }).observe(document, {subtree: true, childList: true, characterData: true, attributes: true});
-  report(show());
+  look();
 })()
 """
 

@@ -9,7 +9,7 @@ use smart_colab::edge::settings::{Endpoint, Kind};
 use smart_colab::jupyter::Server;
 use url::Url;
 
-use super::{check, connect, printed};
+use super::{check, connect, printed, source_of};
 use crate::support::executor::until_there;
 use crate::support::home::Home;
 use crate::support::jupyter::{Jupyter, TOKEN};
@@ -262,10 +262,4 @@ async fn without_collaboration_files_are_edited_and_an_open_tab_is_named() {
             .len(),
         2
     );
-}
-
-fn source_of(cell: &Value) -> String {
-    let lines = cell["source"].as_array();
-    let lines = lines.map(|lines| lines.iter().filter_map(Value::as_str).collect());
-    lines.unwrap_or_else(|| cell["source"].as_str().unwrap().to_owned())
 }
