@@ -208,6 +208,32 @@ def test_output_is_shown_and_never_run(page: Page, executor: Executor) -> None:
     look(page, "sessions")
 
 
+def test_the_workers_of_a_running_operation_are_in_a_table(page: Page, executor: Executor) -> None:
+    setup = """
+from distributed import LocalCluster
+if __name__ == "__main__":
+    made = LocalCluster(processes=False, n_workers=2, threads_per_worker=1, memory_limit="2GB", dashboard_address=None)
+"""
+    places = {"cluster": "made", "setup": setup, "worker_setup": setup}
+    loop = {"start": 0, "stop": 400, "total": 400, "on_error": "stop"} | places
+    job = executor.submit("import time\ntime.sleep(0.1)", loop=loop, session="clustered")
+    enter(page, executor, f"#/jobs/{job}")
+    summary = page.locator(".cluster summary")
+    for fact in ("2 workers · ", " of 4.0 GB · ", " running, "):
+        expect(summary).to_contain_text(fact)
+    summary.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".cluster .facts")).to_contain_text("scheduler inproc://")
+    table = page.get_by_role("region", name="Workers of the cluster")
+    expect(table.get_by_role("row")).to_have_count(3)
+    expect(table.get_by_role("row").last).to_contain_text(" of 2.0 GB")
+    look(page, "cluster")
+    executor.post(f"/jobs/{job}/interrupt")
+    expect(page.locator(".job .state")).to_have_text("interrupted")
+    expect(table).to_be_hidden()
+    executor.call("DELETE", "/sessions/clustered")
+
+
 # What code writes, in pieces, and what a terminal shows then.
 DRAWN = [
     (["10%\r20%\r", "30%\n"], "30%\n"),

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import dask
 import pytest
+from contract import faults, kind_of
 from dask_processes import DaskProcesses
 from harness import Executor, Finished, wait_until
 from step_helpers import iterations
+
+from smart_colab_executor.in_kernel import clusters
+from smart_colab_executor.in_kernel.cluster_view import view
 
 # Workers that are threads of the kernel: the cheapest cluster that is one.
 IN_THREADS = """
@@ -20,6 +27,9 @@ if __name__ == "__main__":
         threads = LocalCluster(processes=False, n_workers=2, threads_per_worker=1, dashboard_address=None)
         client = Client(threads)
 """
+TLS_FILES = ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY")
+# A refused connection is tried again until the time is over.
+WAIT_BRIEFLY = "__import__('_smart_colab').clusters.CONNECT_TIMEOUT_SEC = 1"
 
 
 @pytest.fixture(scope="module")
@@ -117,19 +127,95 @@ def test_skipped_iterations_and_numbers_are_reported_as_without_a_cluster(execut
         ("locl", "i", "", "NoSuchCluster", "no variable `locl` in the session (did you mean local?)"),
         ("IN_THREADS", "i", "\nIN_THREADS = 1", "NoSuchCluster", "neither a cluster nor a client"),
         ("tcp://127.0.0.1:1", "i", "", "ClusterError", "no scheduler could be reached at tcp://127.0.0.1:1"),
+        ("tcp://127.0.0.1", "i", "", "NoSuchCluster", "no scheduler's address, such as tcp://host:8786: missing port"),
+        ("tls://127.0.0.1:1", "i", "", "ClusterError", "TLS needs DASK_DISTRIBUTED__COMM__TLS__CA_FILE. Set it"),
+        ("dask", "i", "", "NoSuchCluster", "tcp:// or tls://; one that begins with http is its dashboard's. Set or"),
     ],
 )
 def test_what_keeps_a_loop_from_a_cluster_is_said_before_its_first_iteration(
     executor: Executor, in_threads: str, cluster: str, body: str, setup: str, ename: str, said: str
 ) -> None:
-    # A refused connection is tried again until the time is over.
-    executor.run("threads_there = 1\n__import__('_smart_colab').clusters.CONNECT_TIMEOUT_SEC = 1", session="threads")
+    address = "__import__('os').environ['DASK_SCHEDULER_ADDRESS'] = 'http://127.0.0.1:8787/status'"
+    executor.run(f"threads_there = 1\n{WAIT_BRIEFLY}\n{address}", session="threads")
     setup = IN_THREADS + setup
     job = executor.run(body, session="threads", loop=loop(3, cluster, setup, setup=setup))
     assert (job.state, iterations(job)) == ("failed", [])
     [error] = job.of("error")
     assert error["ename"] == ename
     assert said in error["evalue"]
+
+
+def test_the_job_shows_its_cluster_while_it_runs(executor: Executor, in_threads: str, tmp_path: Path) -> None:
+    body = f"import os, time\nwhile i > 2 and not os.path.exists({str(tmp_path / 'go-on')!r}):\n    time.sleep(0.02)\ni"
+    job_id = executor.submit(body, session="threads", loop=loop(40, "threads", IN_THREADS, setup=IN_THREADS))
+
+    def shown() -> Any:
+        return executor.get(f"/jobs/{job_id}")["job"]["cluster"]
+
+    wait_until(lambda: (shown() or {}).get("tasks_running") == 2)
+    found = shown()
+    assert faults(found, kind_of("ClusterView")) == []
+    assert found["scheduler"].startswith("inproc://")
+    assert (found["worker_count"], found["threads"], [one["name"] for one in found["workers"]]) == (2, 2, ["0", "1"])
+    assert found["tasks_waiting"] > 0
+    assert 0 < found["memory_bytes"] == sum(one["memory_bytes"] for one in found["workers"])
+    (tmp_path / "go-on").touch()
+    assert executor.follow(job_id).state == "succeeded"
+    assert shown() is None
+
+
+def test_of_many_workers_those_are_shown_whose_memory_is_fullest() -> None:
+    cluster = SimpleNamespace(address="tcp://10.0.0.1:8786", dashboard=None)
+    workers = {
+        f"tcp://10.0.0.{number}:1": {"name": number, "nthreads": 2, "memory_limit": 100, "metrics": {"memory": number}}
+        for number in range(100)
+    }
+    found = view(cast(Any, cluster), workers, running=3, waiting=4)
+    assert [one["name"] for one in found["workers"]] == [str(number) for number in range(92, 100)]
+    assert (found["worker_count"], found["threads"]) == (100, 200)
+    assert (found["memory_bytes"], found["limit_bytes"]) == (4950, 10_000)
+    assert len(json.dumps(found)) < 1500
+
+
+@pytest.mark.parametrize(
+    ("ca", "cert", "key", "fault"),
+    [
+        (None, __file__, None, "TLS needs DASK_DISTRIBUTED__COMM__TLS__CA_FILE. Set it"),
+        (
+            "/nowhere/ca.pem",
+            __file__,
+            None,
+            "the file of DASK_DISTRIBUTED__COMM__TLS__CA_FILE is not there: /nowhere/ca",
+        ),
+        (__file__, None, None, "TLS needs DASK_DISTRIBUTED__COMM__TLS__CLIENT__CERT. Set it"),
+        (__file__, "-----BEGIN\n", "/nowhere/key.pem", "CLIENT__KEY is not there: /nowhere/key.pem. Set it"),
+        (__file__, __file__, None, None),
+    ],
+)
+def test_a_missing_file_for_tls_is_named(ca: str | None, cert: str | None, key: str | None, fault: str | None) -> None:
+    given = {clusters.TLS_VARIABLE + name: file for name, file in zip(TLS_FILES, (ca, cert, key), strict=True) if file}
+    with dask.config.set(dask.config.collect_env(given)):
+        found = clusters._tls_fault()
+    assert found is None if fault is None else fault in str(found)
+
+
+def test_what_does_not_answer_as_a_scheduler_keeps_nothing_waiting(executor: Executor, session: str) -> None:
+    never = "import asyncio, distributed.comm as comm\nasync def never(*_, **__): await asyncio.sleep(3600)"
+    executor.run(f"{WAIT_BRIEFLY}\n{never}\nconnect, comm.connect = comm.connect, never", session=session)
+    job = executor.run("i", session=session, loop=loop(3, "tcp://127.0.0.1:1"))
+    executor.run("comm.connect = connect", session=session)
+    assert "what listens there does not answer as a scheduler" in job.of("error")[0]["evalue"]
+
+
+def test_a_scheduler_that_fails_with_another_version_is_said_to_have_it(executor: Executor, session: str) -> None:
+    executor.run(
+        f"{WAIT_BRIEFLY}\n__import__('_smart_colab').clusters._version_at = lambda _: '2024.8.0'", session=session
+    )
+    job = executor.run("i", session=session, loop=loop(3, "tcp://127.0.0.1:1"))
+    [error] = job.of("error")
+    assert error["ename"] == "ClusterError"
+    assert "The scheduler has distributed 2024.8.0, and the session " in error["evalue"]
+    assert "%pip install distributed==2024.8.0" in error["evalue"]
 
 
 def test_a_session_without_distributed_says_how_to_install_it(executor: Executor, session: str) -> None:

@@ -310,6 +310,7 @@ MALFORMED: list[tuple[str, Any]] = [
     ("batch_size", 0),
     ("cluster", "local:0"),
     ("cluster", "two words"),
+    ("cluster", "http://127.0.0.1:8787"),
     ("worker_setup", 1),
     ("batch_size", -1),
     ("batch_size", MAX_BATCH_SIZE + 1),

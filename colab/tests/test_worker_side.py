@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -44,6 +45,15 @@ def test_an_iteration_brings_back_its_prints_and_its_value(begin: Begin) -> None
     [(output, result, marked, error, end)] = run(key, [3])["done"]
     assert output == [("stdout", "at 3\n"), ("stderr", "odd\n")]
     assert (result, marked, error, end) == ({"x": 3, "s": [1, 3]}, None, None, None)
+
+
+@pytest.mark.parametrize("body", ["'x' * 10**7", "b'x' * 10**7", "[list(range(10**5))] * 100", "print('x' * 10**7)"])
+def test_of_a_large_result_a_bounded_part_leaves_the_worker(begin: Begin, body: str) -> None:
+    [(output, result, marked, error, _)] = run(begin(body), [0])["done"]
+    assert error is None
+    assert len(json.dumps(result)) < 80_000
+    assert len(json.dumps(output)) <= worker_side.MAX_OUTPUT_CHARS + 200
+    assert marked or "characters of this iteration are left out" in output[-1][1]
 
 
 def test_the_setup_runs_once_and_not_as_the_main_module(begin: Begin) -> None:
@@ -136,7 +146,7 @@ def test_what_ran_after_the_end_of_the_loop_is_counted(
     monkeypatch: pytest.MonkeyPatch, error: object, end: str, said: str
 ) -> None:
     monkeypatch.setattr(on_cluster, "WorkerPackage", MagicMock)
-    work = cluster_work.Work("local", "", "", range(10), False, {}, lambda *_: None, MagicMock())
+    work = cluster_work.Work("local", "", "", range(10), False, {}, lambda *_: None, MagicMock(), MagicMock())
     loop = on_cluster._Loop(work, MagicMock())
     batches = [cluster_work.Batch(n, [n]) for n in range(6)]
     loop._in_flight = {batch.number: batch for batch in batches}

@@ -6,6 +6,8 @@ use std::ops::RangeInclusive;
 pub(super) const NONE: &str = "none";
 const MAX_CLUSTER_BYTES: usize = 500;
 const LOCAL_WORKERS: RangeInclusive<u16> = 1..=9_999;
+/// What a scheduler's address may begin with, as the executor checks it, too.
+const SCHEMES: [&str; 6] = ["tcp", "tls", "ws", "wss", "ucx", "inproc"];
 /// Not names of variables, however they are spelt.
 const RESERVED: [&str; 3] = ["local", "dask", NONE];
 
@@ -22,16 +24,19 @@ pub(super) fn fault(name: &str) -> String {
             LOCAL_WORKERS.end()
         );
     }
-    if is_web(&meant) {
-        return "a scheduler's address begins with tcp:// or tls://; one that begins with http is its dashboard's".to_owned();
+    if let Some((scheme, _)) = meant.split_once("://")
+        && !SCHEMES.contains(&scheme)
+    {
+        let dashboard = if scheme.starts_with("http") {
+            "; one that begins with http is its dashboard's"
+        } else {
+            ""
+        };
+        return format!("a scheduler's address begins with tcp:// or tls://{dashboard}");
     }
     format!(
         "it must be local, local:WORKERS, dask, an address such as tcp://host:8786, a variable that setup_code makes, or {NONE}"
     )
-}
-
-fn is_web(name: &str) -> bool {
-    name.starts_with("http://") || name.starts_with("https://")
 }
 
 /// Whether this can name a cluster.
@@ -43,12 +48,13 @@ pub(super) fn is_valid(name: &str) -> bool {
             .is_ok_and(|count: u16| LOCAL_WORKERS.contains(&count));
     }
     let is_reserved = |word: &&str| name.eq_ignore_ascii_case(word) && name != *word;
-    if is_web(name) || RESERVED.iter().any(is_reserved) {
+    if RESERVED.iter().any(is_reserved) {
         return false;
     }
-    let is_address = name.split_once("://").is_some_and(|(kind, place)| {
-        let is_kind = !kind.is_empty() && kind.bytes().all(|byte| byte.is_ascii_lowercase());
-        is_kind && !place.is_empty() && place.bytes().all(|byte| byte.is_ascii_graphic())
+    let is_address = name.split_once("://").is_some_and(|(scheme, place)| {
+        SCHEMES.contains(&scheme)
+            && !place.is_empty()
+            && place.bytes().all(|byte| byte.is_ascii_graphic())
     });
     name.len() <= MAX_CLUSTER_BYTES
         && (is_address || matches!(name, "local" | "dask") || is_variable(name))
@@ -85,7 +91,9 @@ mod tests {
             ("None", "did you mean none?"),
             ("local:0", "1 to 9999 workers"),
             ("local:100000", "1 to 9999 workers"),
-            ("http://10.0.0.1:8787", "begins with tcp:// or tls://"),
+            ("http://10.0.0.1:8787", "begins with tcp:// or tls://; one"),
+            ("ftp://10.0.0.1:8786", "begins with tcp:// or tls://"),
+            ("TCP://10.0.0.1:8786", "did you mean tcp://10.0.0.1:8786?"),
             ("a b", "it must be local"),
         ] {
             assert!(!is_valid(name), "{name}");

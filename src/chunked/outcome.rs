@@ -12,6 +12,7 @@ use crate::base::text::Room;
 use crate::checkpoints::checkpoint::{Checkpoint, Skipped};
 use crate::jobs::body::Part;
 use crate::jobs::keep::Kept;
+use crate::wire::job::ClusterView;
 
 /// Skipped iterations listed in an answer.
 const MAX_SKIPPED_SHOWN: usize = 20;
@@ -56,6 +57,9 @@ pub struct Facts {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub skipped: Vec<Skipped>,
     pub session: String,
+    /// The cluster that the iterations run on now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterView>,
     /// The call made the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub new_session: Option<bool>,
@@ -103,6 +107,7 @@ impl Outcome {
                 .cloned()
                 .collect(),
             session: checkpoint.session.clone(),
+            cluster: None,
             new_session: None,
             results: results.display().to_string(),
             logs: (kept.logs.iter())

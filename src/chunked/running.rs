@@ -259,7 +259,8 @@ impl Running {
             End::Cancelled | End::Stopped | End::Unsent | End::Trouble(_) => caller.error_room,
         };
         let deadline = caller.deadline;
-        let (mut output, job) = self.take_output();
+        let (mut output, mut job) = self.take_output();
+        let cluster = job.as_mut().and_then(|job| job.cluster.take());
         let end = match (end, job.filter(|job| job.state == JobState::Queued)) {
             (End::Deadline, Some(job)) => End::Queued(explain_queue(&job)),
             (end, _) => end,
@@ -277,7 +278,9 @@ impl Running {
             ));
         }
         let (checkpoint, results) = (&books.ledger.checkpoint, books.ledger.folder().results());
-        Outcome::new(end, checkpoint, &results, notes, (output, room))
+        let mut outcome = Outcome::new(end, checkpoint, &results, notes, (output, room));
+        outcome.facts.cluster = cluster;
+        outcome
     }
 
     /// How the operation stands, with nothing of what it printed.

@@ -14,7 +14,7 @@ use crate::base::fault::Fault as _;
 use crate::base::ids::JobId;
 use crate::runtime::RuntimeError;
 use crate::wire::event::PythonError;
-use crate::wire::job::{Job, Question};
+use crate::wire::job::{ClusterView, Job, Question};
 use crate::wire::state::{JobState, Reason};
 
 /// The step that reads the output of the job named in the sentence.
@@ -58,6 +58,9 @@ pub struct Summary {
     /// What the code asks the user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asking: Option<Question>,
+    /// The cluster that a loop's iterations run on now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterView>,
     /// The line that the call waited for, or false if it has not come.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<Value>,
@@ -110,6 +113,7 @@ impl Summary {
         self.execution_time_sec = job.execution_time_sec;
         self.session = Some(job.session.clone());
         self.queue_position = job.queue_position;
+        self.cluster.clone_from(&job.cluster);
         self.variables_lost = job.variables_lost.then_some(true);
         self.output_complete = (!job.output_complete).then_some(false);
     }

@@ -11,8 +11,8 @@ use super::files::{
     Upload,
 };
 use super::job::{
-    ConsentRequest, EventPage, InputRequest, Job, JobRequest, KernelExit, NamesReply, NamesRequest,
-    Question,
+    ClusterView, ConsentRequest, EventPage, InputRequest, Job, JobRequest, KernelExit, NamesReply,
+    NamesRequest, Question,
 };
 use super::limits::{MAX_BODY_BYTES, MAX_CODE_HEAD_CHARS, MAX_TIMEOUT_SEC, MAX_WAIT};
 use super::machine::{Health, Probe};
@@ -60,6 +60,7 @@ fn find_losses(name: &str, value: &Value) -> Vec<String> {
     match name {
         "Problem" => round_trip::<Problem>(name, value),
         "JobRequest" => round_trip::<JobRequest>(name, value),
+        "ClusterView" => round_trip::<ClusterView>(name, value),
         "Job" => round_trip::<Job>(name, value),
         "KernelExit" => round_trip::<KernelExit>(name, value),
         "EventPage" => round_trip::<EventPage>(name, value),

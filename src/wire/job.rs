@@ -136,6 +136,9 @@ pub struct Job {
     /// What the code waits for an answer to.
     #[serde(default)]
     pub asking: Option<Question>,
+    /// The cluster that the running loop runs on, once it is reached.
+    #[serde(default)]
+    pub cluster: Option<ClusterView>,
     /// False where output may be missing, which an executor's never is.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub output_complete: bool,
@@ -153,6 +156,38 @@ fn is_yes(complete: &bool) -> bool {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
 fn is_no(answers: &bool) -> bool {
     !answers
+}
+
+/// The cluster of a running loop, as last seen: about once a second.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// The scheduler's address.
+    pub scheduler: String,
+    /// The address of dask's own dashboard, as seen from the runtime.
+    pub dashboard: Option<String>,
+    pub worker_count: u64,
+    pub threads: u64,
+    /// In use by the worker processes.
+    pub memory_bytes: u64,
+    pub limit_bytes: Option<u64>,
+    /// The loop's tasks that a worker has begun, and that have not come back.
+    pub tasks_running: u64,
+    /// The loop's tasks that are sent and not begun.
+    pub tasks_waiting: u64,
+    /// At most 8 of them, those whose memory is fullest.
+    pub workers: Vec<ClusterWorker>,
+}
+
+/// A worker process of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterWorker {
+    pub name: String,
+    pub threads: u64,
+    pub memory_bytes: u64,
+    pub limit_bytes: Option<u64>,
+    /// Of all who use the cluster.
+    pub tasks_running: u64,
+    pub tasks_waiting: u64,
 }
 
 /// How a kernel's process ended, as far as it is known.

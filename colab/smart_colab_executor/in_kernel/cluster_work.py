@@ -28,6 +28,8 @@ class Work:
     # Reports the iteration at this position of `numbers`, with its result, marks, error and `break`.
     report: Callable[[int, Any, Any, Any, str | None], None]
     say: Callable[[str, str], None]
+    # Shows how the cluster is now, in the form of `cluster_view`.
+    show: Callable[[dict[str, Any]], None]
 
 
 @dataclass(eq=False)

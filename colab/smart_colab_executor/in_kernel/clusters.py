@@ -5,15 +5,20 @@ Runs in the kernel, as `_smart_colab.clusters`. It needs the user's `distributed
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import importlib
 import importlib.util
 import logging
 import os
+import re
 import shutil
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,7 +28,12 @@ LOCAL = "local"
 # By the environment's DASK_SCHEDULER_ADDRESS, or else local.
 ANY = "dask"
 ADDRESS_VARIABLE = "DASK_SCHEDULER_ADDRESS"
+TLS_VARIABLE = "DASK_DISTRIBUTED__COMM__TLS__"
+# As the bridge checks it, too.
+ADDRESS = re.compile(r"(tcp|tls|ws|wss|ucx|inproc)://[!-~]{1,500}")
 CONNECT_TIMEOUT_SEC = 10
+# For what listens to say that it is a scheduler.
+ANSWER_TIMEOUT_SEC = 3
 CLOSE_TIMEOUT_SEC = 5
 
 
@@ -53,9 +63,9 @@ class Cluster:
         """The scheduler's address."""
         return str(getattr(self.client.scheduler, "address", "an unknown address"))
 
-    @property
+    @cached_property
     def dashboard(self) -> str | None:
-        """The address of the dashboard, as seen from the runtime."""
+        """The address of the dashboard, as seen from the runtime; it takes a request to the scheduler."""
         with suppress(Exception):
             return str(self.client.dashboard_link) or None
         return None
@@ -80,13 +90,27 @@ def open_cluster(name: str, variables: Mapping[str, Any]) -> Cluster:
             name="distributed",
         )
     if name == ANY:
-        name = os.environ.get(ADDRESS_VARIABLE) or LOCAL
+        name = _address_of_environment() or LOCAL
     kind, _, rest = name.partition(":")
     if kind == LOCAL:
         return _start(int(rest) if rest else None)
     if rest.startswith("//"):
         return _connect(name)
     return _named(name, variables)
+
+
+def _address_of_environment() -> str | None:
+    given = os.environ.get(ADDRESS_VARIABLE, "").strip()
+    if given and "://" not in given:
+        # HOST:PORT, as distributed reads it.
+        given = importlib.import_module("distributed.comm").normalize_address(given)
+    if given and not ADDRESS.fullmatch(given):
+        dashboard = "; one that begins with http is its dashboard's" if given.lower().startswith("http") else ""
+        raise NoSuchCluster(
+            f"{ADDRESS_VARIABLE} in the session's environment is none: a scheduler's address begins with tcp:// or "
+            f"tls://{dashboard}. Set or delete it there (%env), or name the cluster"
+        )
+    return given
 
 
 def _distributed() -> Any:
@@ -122,15 +146,80 @@ def _start(workers: int | None) -> Cluster:
 
 
 def _connect(address: str) -> Cluster:
+    version = None
     try:
+        version = _version_at(address)
         client = _distributed().Client(address, timeout=CONNECT_TIMEOUT_SEC, set_as_default=False)
     except (Exception, SystemExit) as error:
-        # Of other servers' replies, distributed believes the first bytes to be the length of a message.
-        why = "what listens there is no scheduler" if isinstance(error, MemoryError) else _said(error)
+        if isinstance(error, ValueError):
+            raise NoSuchCluster(f"{address} is no scheduler's address, such as tcp://host:8786: {error}") from error
+        why = _why(address, error)
+        if version not in (None, here := _distributed().__version__):
+            why += (
+                f". The scheduler has distributed {version}, and the session {here}: both need the same "
+                f"(%pip install distributed=={version}, then restart the session)"
+            )
         raise ClusterError(
             f"no scheduler could be reached at {address} (tried for up to {CONNECT_TIMEOUT_SEC} s): {why}"
         ) from error
     return Cluster(client, own=(client,))
+
+
+def _version_at(address: str) -> str | None:
+    """Ask a scheduler for its version of distributed.
+
+    It keeps to the time limit whatever listens there, which a client does not.
+    """
+    core, comm, security = map(
+        importlib.import_module, ("distributed.core", "distributed.comm", "distributed.security")
+    )
+
+    async def ask() -> Any:
+        connection = await comm.connect(
+            address, CONNECT_TIMEOUT_SEC, **security.Security().get_connection_args("client")
+        )
+        try:
+            return await core.send_recv(connection, op="versions", packages={})
+        finally:
+            connection.abort()
+
+    async def ask_in_time() -> Any:
+        return await asyncio.wait_for(ask(), CONNECT_TIMEOUT_SEC + ANSWER_TIMEOUT_SEC)
+
+    # The session's own event loop runs in this thread.
+    with ThreadPoolExecutor(1) as thread:
+        versions = thread.submit(lambda: asyncio.run(ask_in_time())).result()
+    return (versions.get("packages") or {}).get("distributed")
+
+
+def _why(address: str, error: BaseException) -> str:
+    """Say why there is no connection, in words for what distributed has none for."""
+    if isinstance(error, MemoryError):
+        # Of other servers' replies, distributed believes the first bytes to be the length of a message.
+        return "what listens there is no scheduler"
+    if isinstance(error, TimeoutError):
+        return "what listens there does not answer as a scheduler"
+    if address.startswith(("tls", "wss")) or isinstance(error, FileNotFoundError):
+        return _tls_fault() or f"{_said(error)} See {TLS_VARIABLE}… in the session's environment"
+    if type(error).__name__ == "CommClosedError":
+        return f"{_said(error)}. Perhaps it speaks TLS: tls://…"
+    return _said(error)
+
+
+def _tls_fault() -> str | None:
+    """Say which file of distributed's configuration is missing."""
+    config = importlib.import_module("dask").config
+    for name in ("CA_FILE", "CLIENT__CERT", "CLIENT__KEY"):
+        # A key from the environment has `_` where others have `-`: only `get` takes both.
+        file = config.get("distributed.comm.tls." + name.lower().replace("__", "."), None)
+        if not file and name != "CLIENT__KEY":
+            what = f"TLS needs {TLS_VARIABLE}{name}"
+        elif file and "\n" not in file and not Path(file).is_file():
+            what = f"the file of {TLS_VARIABLE}{name} is not there: {file}"
+        else:
+            continue
+        return f"{what}. Set it (%env), then run `import dask; dask.config.refresh()`, since that is read once"
+    return None
 
 
 def _named(name: str, variables: Mapping[str, Any]) -> Cluster:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import cluster_work, loops, on_cluster, tracebacks
 from .jsonline import dump
-from .messages import REPORTED_TYPE, ExitCalled
+from .messages import CLUSTER_TYPE, REPORTED_TYPE, ExitCalled
 from .plain_values import plain
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class LoopRunner:
     def run_on_cluster(self) -> None:
         """Run all iterations on a cluster, and report them. Raises ReportNotWritten, and as `on_cluster.run` does."""
         self._open_reports()
+        parent = self._shell.kernel.get_parent("shell")
         work = cluster_work.Work(
             cluster=self._cluster,
             setup=self._shell.transform_cell(self._worker_setup),
@@ -119,6 +120,7 @@ class LoopRunner:
             variables=self._shell.user_ns,
             report=self._report_from_cluster,
             say=lambda name, text: getattr(sys, name).write(text),
+            show=lambda view: self._output.send(CLUSTER_TYPE, view, parent),
         )
         on_cluster.run(work)
 

@@ -14,6 +14,8 @@ EXIT_TYPE = "smart_colab_exit"
 FAILED_TYPE = "smart_colab_command_failed"
 # Iterations of a loop have been reported.
 REPORTED_TYPE = "smart_colab_reported"
+# How the cluster is that a loop runs on; the content is `cluster_view`'s.
+CLUSTER_TYPE = "smart_colab_cluster"
 # A question of `input()`; the content has its number and its prompt.
 QUESTION_TYPE = "smart_colab_question"
 # It ended without an answer.

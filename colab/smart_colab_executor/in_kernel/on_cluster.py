@@ -15,7 +15,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-from . import clusters, loops, worker_names
+from . import cluster_view, clusters, loops, worker_names
 from .cluster_work import Batch, Finished, NotOnCluster, SetupFailed, Work, WorkFailed, deferred, interrupted
 from .clusters import ClusterError
 from .worker_package import WorkerPackage
@@ -308,15 +308,17 @@ class _Loop:
             clusters.check_python(self._cluster)
         has_changed, self._workers = now != self._workers, now
         self._looked_at = monotonic()
+        begun = sum(batch.starts > 0 for batch in self._in_flight.values())
+        waiting = len(self._in_flight) - begun
+        view = cluster_view.view(self._cluster, workers, running=begun, waiting=waiting)
+        self._work.show(view)
         if is_first or has_changed or self._looked_at - self._said_at >= STATUS_INTERVAL_SEC:
-            used = sum(worker.get("metrics", {}).get("memory", 0) for worker in workers.values())
-            limit = sum(worker.get("memory_limit") or 0 for worker in workers.values())
-            of = f" of {limit / 1e9:.1f}" if limit else ""
-            where = f" at {self._cluster.address}, dashboard {self._cluster.dashboard}" if is_first else ""
+            of = f" of {view['limit_bytes'] / 1e9:.1f}" if view["limit_bytes"] else ""
+            where = f" at {view['scheduler']}, dashboard {view['dashboard']}" if is_first else ""
             gone = f" ({left} ended)" if left else ""
             self._say(
                 f"{_count(len(now), 'worker')}{gone} with {_count(self._threads, 'thread')}{where}; memory "
-                f"{used / 1e9:.1f}{of} GB; {_count(len(self._in_flight), 'task')} in flight"
+                f"{view['memory_bytes'] / 1e9:.1f}{of} GB; {_count(len(self._in_flight), 'task')} in flight"
             )
             self._said_at = self._looked_at
 

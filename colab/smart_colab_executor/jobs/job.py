@@ -18,7 +18,7 @@ from typing import Any, get_args
 from ..core.clock import now
 from ..core.disk import append_whole, write_atomically
 from ..in_kernel.jsonline import dump
-from ..in_kernel.messages import FAILED_TYPE, REPORTED_TYPE
+from ..in_kernel.messages import CLUSTER_TYPE, FAILED_TYPE, REPORTED_TYPE
 from ..machine import probe
 from ..wire.state import JobState
 from . import outputs, reports
@@ -99,6 +99,8 @@ class Job:
     _memory: MemoryUse = field(default_factory=MemoryUse)
     # Of the last `!command` that failed.
     _exit_code: int | None = None
+    # As last seen, in the form of `in_kernel.cluster_view`.
+    _cluster: dict[str, Any] | None = None
     _interrupts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -143,6 +145,7 @@ class Job:
                 "behind": place.behind if place else None,
                 "new_session": self.is_first,
                 "asking": self.questions.describe(),
+                "cluster": self._cluster if self.record.state == "running" else None,
             }
             if self.record.state == "running":
                 shown["execution_time_sec"] = self._elapsed()
@@ -260,6 +263,9 @@ class Job:
         """Spool one of the kernel's messages. Raises OSError; then `begin_step` raises it too."""
         if kind == FAILED_TYPE:
             self._exit_code = content["exit_code"]
+            return
+        if kind == CLUSTER_TYPE:
+            self._cluster = content
             return
         try:
             if kind == REPORTED_TYPE:

@@ -9,11 +9,12 @@ from typing import Any
 
 from ..core.arguments import session_name, text
 from ..core.errors import InvalidArgument
+from ..in_kernel.clusters import ADDRESS
 
 MAX_TIMEOUT_SEC = 43_200
 MAX_BATCH_SIZE = 100_000
 DEFAULT_SESSION = "main"
-CLUSTER = re.compile(r"dask|local(:[1-9][0-9]{0,3})?|[a-z]+://[!-~]{1,500}|[^\W\d]\w{0,100}")
+CLUSTER = re.compile(rf"dask|local(:[1-9][0-9]{{0,3}})?|{ADDRESS.pattern}|[^\W\d]\w{{0,100}}")
 CLUSTERS = "Name 'local', 'local:WORKERS', 'dask', an address such as 'tcp://host:8786', or a variable of the setup."
 
 

@@ -20,6 +20,7 @@ LOOPS = (
     "worker_names",
     "worker_package",
     "clusters",
+    "cluster_view",
     "cluster_work",
     "on_cluster",
     "loop_runner",

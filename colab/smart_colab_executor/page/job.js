@@ -1,6 +1,7 @@
 // One job: what it is, its output as it comes, its code, and the button that stops it.
 
 import { get, repeat, request, retryNow, text } from "./api.js";
+import { cluster } from "./cluster.js";
 import { announce, count, duration, fault, h, line, moment, size, write } from "./dom.js";
 import { Output } from "./output.js";
 import { question } from "./question.js";
@@ -10,6 +11,9 @@ import { search } from "./search.js";
 const PART_BYTES = 2 * 1024 * 1024;
 const PART_EVENTS = [100, 3000];
 const PAGE_BYTES = 1024 * 1024;
+// How long the executor waits for news: less while there is a cluster, how it is comes with the answer.
+const WAIT_SEC = 20;
+const CLUSTER_WAIT_SEC = 3;
 /** The id of a job. */
 export const ID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
 const FINAL = ["succeeded", "failed", "interrupted", "timed_out", "lost"];
@@ -39,10 +43,11 @@ export function showJob(parent, id, signal, isChosen) {
   const stop = h("button", { type: "button", class: "danger", hidden: true });
   const facts = h("p", { class: "facts" });
   const bar = h("div", { class: "operation", hidden: true });
+  const workers = cluster();
   const why = h("div", {});
   const asked = question(id, (found) => describe(found));
   const view = h("article", { class: "job" }, h("p", { class: "back" }, h("a", { href: "#/jobs" }, "← Jobs")),
-    h("div", { class: "job-head" }, state, title, stop), facts, bar, why, asked.element);
+    h("div", { class: "job-head" }, state, title, stop), facts, bar, workers.element, why, asked.element);
   parent.replaceChildren(view);
   if (!ID.test(id)) return view.append(fault(unknown(id)));
   const output = new Output(id, earlier);
@@ -98,6 +103,7 @@ export function showJob(parent, id, signal, isChosen) {
     ];
     write(facts, line(parts));
     operation(bar, job);
+    workers.update(job.cluster);
     if (lastState !== null && lastState !== job.state) {
       announce(`The job has ${job.state === "running" ? "started" : `ended: ${stateName(job)}`}.`);
       retryNow(); // so that the list has it too
@@ -134,7 +140,8 @@ export function showJob(parent, id, signal, isChosen) {
       output.startAt({ seq: after + 1, number: 0 });
       view.append(search(id), output.element, codeOf(id, found, signal));
     }
-    const page = await get(`jobs/${id}/events?after=${after}&wait=20&linger=0.1&max_bytes=${PAGE_BYTES}`, { signal });
+    const wait = job.cluster ? CLUSTER_WAIT_SEC : WAIT_SEC;
+    const page = await get(`jobs/${id}/events?after=${after}&wait=${wait}&linger=0.1&max_bytes=${PAGE_BYTES}`, { signal });
     note(page.events);
     describe(page.job);
     await output.add(page.events, signal);

@@ -53,6 +53,31 @@ class InputRequest(TypedDict):
     value: str | None
 
 
+class ClusterWorker(TypedDict):
+    """A worker process of a cluster."""
+
+    name: str
+    threads: int
+    memory_bytes: int
+    limit_bytes: int | None
+    tasks_running: int
+    tasks_waiting: int
+
+
+class ClusterView(TypedDict):
+    """The cluster that a job's loop runs on."""
+
+    scheduler: str
+    dashboard: str | None
+    worker_count: int
+    threads: int
+    memory_bytes: int
+    limit_bytes: int | None
+    tasks_running: int
+    tasks_waiting: int
+    workers: list[ClusterWorker]
+
+
 class Job(TypedDict):
     """The current state of a job."""
 
@@ -79,6 +104,7 @@ class Job(TypedDict):
     behind: str | None
     new_session: bool
     asking: Question | None
+    cluster: ClusterView | None
 
 
 class EventPage(TypedDict):

@@ -198,12 +198,8 @@ impl Kernels {
         }
         if !is_name(&request.session) {
             let detail = format!("{:?} is no name for a session.", request.session);
-            return Err(refused(
-                400,
-                "invalid_argument",
-                detail,
-                "Use letters, digits, _ and -.",
-            ));
+            let hint = "Use letters, digits, _ and -.";
+            return Err(refused(400, "invalid_argument", detail, hint));
         }
         Ok(())
     }
@@ -274,6 +270,7 @@ fn described(id: JobId, request: &JobRequest, is_new: bool) -> Job {
         behind: None,
         new_session: is_new && request.session != MAIN,
         asking: None,
+        cluster: None,
         output_complete: true,
     }
 }

@@ -133,6 +133,39 @@ fn an_operation_on_a_cluster_survives_its_worker_and_goes_on_in_the_session() {
 }
 
 #[test]
+fn an_answer_about_a_running_operation_says_how_its_cluster_is() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let body = "while i and not os.path.exists('watched-on'):\n    time.sleep(0.05)\ni";
+    let mut plan = arguments("watched-cluster", body, 3, 2);
+    // Workers that are threads of the kernel start at once.
+    plan["setup_code"] = json!(
+        "import os, time\nfrom distributed import LocalCluster\nif __name__ == '__main__':\n    \
+         threads = LocalCluster(processes=False, n_workers=1, threads_per_worker=1, dashboard_address=None)"
+    );
+    plan["cluster"] = json!("threads");
+    plan["wait_sec"] = json!(0);
+    let mut bridge = executor.bridge(&home, &[]);
+    let mut answer = bridge.call("run_chunked_operation", plan);
+    while answer.facts["cluster"]["tasks_running"] != 1 {
+        answer.succeeded();
+        let look = json!({"job_id": "watched-cluster", "wait_sec": 1});
+        answer = bridge.call("get_output", look);
+    }
+    let job = json!({"job_id": answer.facts["job_id"], "wait_sec": 0});
+    for facts in [answer.facts, bridge.call("get_output", job).facts] {
+        let cluster = &facts["cluster"];
+        assert_eq!(cluster["worker_count"], 1);
+        assert_eq!(cluster["workers"][0]["threads"], 1);
+        assert!(cluster["memory_bytes"].as_u64().unwrap() > 0);
+        let scheduler = cluster["scheduler"].as_str().unwrap();
+        assert!(scheduler.starts_with("inproc://"), "{scheduler}");
+    }
+    fs::write(executor.root().join("watched-on"), "").unwrap();
+    let end = call_to_the_end(&mut bridge, &json!({"checkpoint_name": "watched-cluster"}));
+    assert_eq!(end.facts["cluster"], Value::Null);
+}
+
+#[test]
 fn a_kernel_that_died_between_calls_is_set_up_before_the_next_batch() {
     let (executor, home) = (Executor::shared(), Home::new());
     let body = "assert ready\nif i == 3 and not os.path.exists('mended'):\n    raise ValueError('not yet')\ni";
