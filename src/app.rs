@@ -67,7 +67,10 @@ pub fn compose(settings: &Settings) -> Floors {
         settings.save_dir.clone(),
         settings.data_dir.join("jobs"),
     );
-    let jobs = Arc::new(jobs.requiring(settings.requirements.clone()));
+    let jobs = Arc::new(jobs.requiring(
+        settings.requirements.clone(),
+        settings.data_dir.join("requirements"),
+    ));
     let checkpoints = Checkpoints::new(jobs.clone(), settings.checkpoint_dir.clone());
     let cells_dir = settings.data_dir.join("cells");
     let browser = Arc::new(Browser::new(settings.tab_port));

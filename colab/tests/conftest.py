@@ -11,9 +11,11 @@ import pytest
 from harness import Executor
 from preview_helpers import Desk
 from start_cell import Run
+from upload_helpers import STATE, uploads_in
 
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
+from smart_colab_executor.files.uploads import Uploads
 
 # A shell that runs the tests in the background makes them, and their child processes, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -63,9 +65,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Create an empty content root."""
+    """Create a content root that holds nothing but an executor's state."""
     folder = tmp_path / "root"
-    folder.mkdir()
+    (folder / STATE).mkdir(parents=True)
     return folder
 
 
@@ -73,6 +75,12 @@ def root(tmp_path: Path) -> Path:
 def files(root: Path) -> Files:
     """Serve the files of a content root without an executor."""
     return Files(ContentRoot(root))
+
+
+@pytest.fixture
+def uploads(root: Path) -> Uploads:
+    """Take uploads into a content root without an executor."""
+    return uploads_in(root)
 
 
 @pytest.fixture

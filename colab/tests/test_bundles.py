@@ -26,13 +26,6 @@ STATE = ".smart_colab"
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    (folder / STATE).mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
 def bundles(root: Path) -> Bundles:
     return Bundles(ContentRoot(root), root / STATE / "uploads")
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from test_bundles import packed
-from upload_helpers import STATE, add, named, send, uploads_in
+from upload_helpers import STATE, add, named, send
 
 from smart_colab_executor.files.bundles import Bundles
 from smart_colab_executor.files.content_root import ContentRoot
@@ -13,17 +13,6 @@ from smart_colab_executor.files.files import Files
 from smart_colab_executor.files.uploads import BLOCK, Uploads
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="no modes, and no holes by default")
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / STATE).mkdir()
-    return tmp_path
-
-
-@pytest.fixture
-def uploads(root: Path) -> Uploads:
-    return uploads_in(root)
 
 
 def mode(file: Path) -> int:

@@ -72,6 +72,7 @@ def test_forked_kernels_are_like_started_ones_and_outlive_their_server_s_death(s
 
     job = executor.follow(job_id)
     assert (job.state, job.reason, job.stdout) == ("failed", "kernel_died", "on\n")
+    assert job.job["kernel_exit"] == {"signal": None, "code": None, "out_of_memory": False, "orphaned": True}
     after = json.loads(executor.run(SHOW).stdout)
     assert after["parent"] == executor.process.pid
     alike = ("argv", "path", "folder", "backend", "secret", "signals", "wakes", "input", "modules", "main")

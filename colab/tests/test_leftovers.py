@@ -139,3 +139,12 @@ def test_a_leftover_kernel_is_ended_before_its_jobs_are_read_back(start: Start) 
     assert second.follow(job_id).reason == "executor_restarted"
     assert {note["pid"] for note in notes_of(second)} <= {kernel.pid for kernel in second.kernels()}
     assert len(kept(second, "journal")) <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked there")
+def test_what_code_started_ends_with_a_killed_executor(start: Start) -> None:
+    executor = start()
+    code = "import subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
+    child = psutil.Process(int(executor.run(code).stdout))
+    executor.process.kill()
+    wait_until(lambda: not lives(child))

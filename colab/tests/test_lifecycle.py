@@ -9,6 +9,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_a_clean_end_leaves_no_kernels(start: Start, way: str) -> None:
         assert (record["state"], record["reason"], record["variables_lost"]) == ("lost", "executor_stopped", lost)
     for line in executor.log.read_text().splitlines():
         assert "Traceback" not in line
+
+
+def test_who_waits_for_a_job_receives_its_end_when_the_executor_is_stopped(start: Start) -> None:
+    executor = start()
+    job_id = executor.submit(SLEEP)
+    executor.wait_for_output(job_id, "asleep")
+    process = psutil.Process(executor.process.pid)
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(executor.follow, job_id, executor.get(f"/jobs/{job_id}")["job"]["last_seq"])
+        wait_until(lambda: any(one.status == psutil.CONN_ESTABLISHED for one in process.net_connections("tcp")))
+        executor.process.terminate()
+        job = waiting.result()
+    assert (job.state, job.reason) == ("lost", "executor_stopped")
 
 
 def test_jobs_survive_a_restart_and_are_not_run_again(start: Start) -> None:

@@ -4,7 +4,7 @@ import hashlib
 from pathlib import Path
 
 import pytest
-from upload_helpers import DATA, STATE, add, hidden, uploads_in
+from upload_helpers import DATA, add, hidden, uploads_in
 
 from smart_colab_executor.core.errors import Damaged, InvalidArgument
 from smart_colab_executor.files.digests import ALGORITHMS, FASTEST, Digest
@@ -12,18 +12,6 @@ from smart_colab_executor.files.uploads import Upload, Uploads
 
 PIECE = 100_000
 NAME = "0123456789abcdef" * 4
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    (folder / STATE).mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def uploads(root: Path) -> Uploads:
-    return uploads_in(root)
 
 
 def digest_of(data: bytes, algorithm: str = FASTEST) -> Digest:

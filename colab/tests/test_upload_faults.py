@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 
 import pytest
 from harness import Executor, Reply
-from upload_helpers import DATA, STATE, add, hidden, named, uploads_in
+from upload_helpers import DATA, STATE, add, hidden, named
 
 from smart_colab_executor.core.errors import DiskFull, ExecutorError
 from smart_colab_executor.files.content_root import ContentRoot
@@ -35,18 +35,6 @@ class Usage(NamedTuple):
     total: int
     used: int
     free: int
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    (folder / STATE).mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def uploads(root: Path) -> Uploads:
-    return uploads_in(root)
 
 
 class TestFullDisk:

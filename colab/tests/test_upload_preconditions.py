@@ -4,24 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from upload_helpers import STATE, add, hidden, named, send, uploads_in
+from upload_helpers import add, hidden, named, send
 
 from smart_colab_executor.core.errors import FileChanged
 from smart_colab_executor.files.digests import etag_of
 from smart_colab_executor.files.uploads import Upload, Uploads
 from smart_colab_executor.http.problems import problem
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    (folder / STATE).mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def uploads(root: Path) -> Uploads:
-    return uploads_in(root)
 
 
 def sent(uploads: Uploads, data: bytes) -> Upload:

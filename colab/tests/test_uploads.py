@@ -24,18 +24,6 @@ from smart_colab_executor.http.problems import problem
 unix = pytest.mark.skipif(os.name == "nt", reason="Unix only")
 
 
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    folder = tmp_path / "root"
-    (folder / STATE).mkdir(parents=True)
-    return folder
-
-
-@pytest.fixture
-def uploads(root: Path) -> Uploads:
-    return uploads_in(root)
-
-
 class TestPieces:
     def test_pieces_in_any_order_form_the_file(self, uploads: Uploads, root: Path) -> None:
         upload = named(uploads, "deep/er/a.bin")

@@ -135,7 +135,7 @@ pub const SETTINGS: [Setting; 18] = [
     Setting {
         name: REQUIREMENTS,
         default: "",
-        meaning: "packages that code needs, separated by spaces (`pandas>=2,<3 scikit-learn`), or the absolute path of a requirements file on this computer: installed once on each machine, by `uv` where it is, else by `pip`, before the first code runs there",
+        meaning: "packages that code needs, separated by spaces (`pandas>=2,<3 scikit-learn`), or the absolute path of a requirements file on this computer, or `remember` for those that code installed on earlier machines: installed once on each machine, by `uv` where it is, else by `pip`, before the first code runs there",
     },
     Setting {
         name: POLICY,

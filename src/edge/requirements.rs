@@ -5,11 +5,33 @@ use std::fs;
 use super::env::{self, Env};
 use super::paths;
 
-/// The requirements in the form of a requirements file; empty if there are none.
-pub(super) fn read(env: &Env) -> Result<String, String> {
-    let Some(text) = env.get(env::REQUIREMENTS) else {
-        return Ok(String::new());
-    };
+/// The value for [`Required::Remembered`].
+const REMEMBER: &str = "remember";
+
+/// What each machine is to have before code runs there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Required {
+    /// These, in the form of a requirements file; empty if there are none.
+    Named(String),
+    /// What code installed on earlier machines.
+    Remembered,
+}
+
+impl Default for Required {
+    fn default() -> Self {
+        Self::Named(String::new())
+    }
+}
+
+pub(super) fn read(env: &Env) -> Result<Required, String> {
+    match env.get(env::REQUIREMENTS) {
+        None => Ok(Required::default()),
+        Some(REMEMBER) => Ok(Required::Remembered),
+        Some(text) => read_named(text).map(Required::Named),
+    }
+}
+
+fn read_named(text: &str) -> Result<String, String> {
     let path = paths::expand_home(text);
     if path.is_absolute() {
         return fs::read_to_string(&path).map_err(|error| {
@@ -59,10 +81,13 @@ fn is_list(text: &str) -> bool {
 mod tests {
     use std::fs;
 
-    use super::{Env, read};
+    use super::{Env, Required, read};
 
     fn of(text: &str) -> Result<String, String> {
-        read(&Env::from([("SMART_COLAB_REQUIREMENTS", text)]))
+        match read(&Env::from([("SMART_COLAB_REQUIREMENTS", text)]))? {
+            Required::Named(text) => Ok(text),
+            Required::Remembered => Ok("(remembered)".to_owned()),
+        }
     }
 
     #[test]
@@ -80,6 +105,8 @@ mod tests {
             "--no-index\npandas ; python_version > '3'\n"
         );
         assert_eq!(of("").unwrap(), "");
+        assert_eq!(of("remember").unwrap(), "(remembered)");
+        assert_eq!(of("remember>=0").unwrap(), "remember>=0\n");
         assert_eq!(
             of(" pandas>=2,<3  torch[x,y]==2.1 ").unwrap(),
             "pandas>=2,<3\ntorch[x,y]==2.1\n"

@@ -9,6 +9,7 @@ use tracing_subscriber::filter::Targets;
 
 pub use super::confirm::Confirm;
 pub use super::endpoint::{Endpoint, Kind, endpoint};
+pub use super::requirements::Required;
 
 use super::endpoint::{self, Address};
 use super::env::{self, Env};
@@ -41,8 +42,7 @@ pub struct Settings {
     pub toolsets: Toolsets,
     /// For risky calls in code, where an executor is started here.
     pub policy: String,
-    /// Packages that code needs, in the form of a requirements file; empty if there are none.
-    pub requirements: String,
+    pub requirements: Required,
     /// Log filter (`smart_colab=debug`).
     pub log_filter: Option<Targets>,
     /// A Python that has the executor's packages, to use instead of an environment of our own.

@@ -21,6 +21,7 @@ const SHORT_OF_SHARED_MEMORY: &str = "Often /dev/shm is full (fewer worker proce
     Otherwise a library's native code crashed in the last call: `import faulthandler; faulthandler.enable()` shows where; check the packages' versions.";
 const ENDED_ITSELF: &str = "The code, or a library that it called, ended the process (os._exit() does that) or replaced it with another program (os.exec*()): \
     remove that call, and start programs with subprocess.";
+const ORPHANED: &str = "The other sessions have lost their variables, too. Something outside of this code killed it; new sessions start without it.";
 const ENDED_BY_SIGNAL: &str = "Something sent that signal on purpose: the code itself, another program, or the machine's shutdown.";
 
 /// The error's code, sentence and advice for a kernel that died.
@@ -49,7 +50,7 @@ pub(crate) fn advise(exit: Option<&KernelExit>) -> Advice {
 /// Whether the same code may succeed when run again: something other than the code and its use of memory may have ended the process.
 pub(crate) fn may_succeed_again(exit: Option<&KernelExit>) -> bool {
     exit.is_none_or(|exit| !exit.out_of_memory)
-        && [PERHAPS_MEMORY, ENDED_BY_SIGNAL].contains(&causes(exit).1)
+        && [PERHAPS_MEMORY, ORPHANED, ENDED_BY_SIGNAL].contains(&causes(exit).1)
 }
 
 fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {
@@ -64,6 +65,11 @@ fn causes(exit: Option<&KernelExit>) -> (Cow<'static, str>, &'static str) {
             );
             (sentence.into(), OUT_OF_MEMORY)
         }
+        _ if exit.is_some_and(|exit| exit.orphaned) => (
+            "the process from which all sessions' Python processes are forked was killed while the code ran, and they ended with it"
+                .into(),
+            ORPHANED,
+        ),
         (Some("SIGBUS"), _) => (
             by("crashed in native code, ended by SIGBUS,"),
             SHORT_OF_SHARED_MEMORY,
@@ -119,6 +125,10 @@ mod tests {
             (
                 json!({"signal": "SIGKILL", "code": null}),
                 "If memory was short",
+            ),
+            (
+                json!({"signal": null, "code": null, "orphaned": true}),
+                "ended with it. All variables",
             ),
             (json!({"signal": "SIGTERM", "code": null}), "on purpose"),
             (json!({"signal": "SIGINT", "code": null}), "on purpose"),

@@ -1,5 +1,6 @@
 //! Follows a job by long polls, from a cursor to the job's end, the caller's deadline or its cancellation.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use crate::caller::{Caller, Progress};
 use crate::connection::Connection;
 use crate::runtime::arrival::Arrival;
 use crate::runtime::{Code, Hold, RuntimeError, RuntimeResult};
-use crate::wire::event::Event;
+use crate::wire::event::{Event, EventKind};
 use crate::wire::job::{EventPage, Job, JobRequest};
 use crate::wire::limits::MAX_WAIT;
 use crate::wire::state::JobState;
@@ -65,6 +66,8 @@ pub struct Followed {
     /// The cursor to continue from.
     pub next: u64,
     pub ended: Ended,
+    /// As in [`Finished`](crate::wire::event::Finished), if that was read.
+    pub packages: BTreeMap<String, Option<String>>,
 }
 
 impl Followed {
@@ -134,7 +137,7 @@ pub async fn submit(
         biased;
         page = sending => page,
         () = caller.cancelled.cancelled() => match arrival.is_possible() {
-            true => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled }),
+            true => return Ok(Followed { id, job: None, next: 0, ended: Ended::Cancelled, packages: BTreeMap::new() }),
             false => Err(RuntimeError::Cancelled),
         },
         never = pass_when_known(connection, id, caller.turn) => never,
@@ -149,6 +152,7 @@ pub async fn submit(
             job: None,
             more: false,
             heard: Instant::now(),
+            packages: BTreeMap::new(),
         }
         .run(connection, Some(page), caller, reader)
         .await),
@@ -157,6 +161,7 @@ pub async fn submit(
             job: None,
             next: 0,
             ended: Ended::Trouble(error),
+            packages: BTreeMap::new(),
         }),
         Err(error) => Err(error),
     }
@@ -183,6 +188,7 @@ pub async fn follow(
         job: None,
         more: false,
         heard: Instant::now(),
+        packages: BTreeMap::new(),
     }
     .run(connection, None, caller, reader)
     .await
@@ -196,6 +202,7 @@ struct Follower {
     more: bool,
     /// When the last response was received.
     heard: Instant,
+    packages: BTreeMap<String, Option<String>>,
 }
 
 impl Follower {
@@ -244,6 +251,7 @@ impl Follower {
             job: self.job,
             next: self.next,
             ended,
+            packages: self.packages,
         }
     }
 
@@ -268,6 +276,9 @@ impl Follower {
                 continue;
             }
             self.next = event.seq;
+            if let EventKind::Finished(finished) = &event.kind {
+                self.packages.clone_from(&finished.packages);
+            }
             if reader.take(event).is_break() {
                 return Some(Ended::Full);
             }

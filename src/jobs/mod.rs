@@ -9,7 +9,8 @@
 //! - [`keep`]: logs and pictures in the user's folder; [`range`]: any part of a log; [`search`]: lines of it that match;
 //! - [`live`]: the output as it comes, in place of a view; [`saved`]: a session's variables, in a file;
 //! - [`store`]: which jobs were sent where, for later processes; [`overview`]: those and the runtime's own list in one;
-//! - `log`: a job's output as one text; `sending`: jobs on their way; `requirements`: packages that are there before;
+//! - `log`: a job's output as one text; `sending`: jobs on their way; `requirements`: packages that are there before, `remembered` from
+//!   earlier machines;
 //! - `control`: ending jobs and sessions;
 //! - `kernels`: detects sessions whose variables were lost since their last job.
 //!
@@ -30,6 +31,7 @@ mod log;
 pub mod overview;
 mod pending;
 pub mod range;
+mod remembered;
 mod requirements;
 pub mod saved;
 pub mod search;
@@ -262,6 +264,7 @@ impl Jobs {
     }
 
     fn note_followed(&self, store: &Store, followed: &Followed) {
+        self.note_packages(&followed.packages);
         if let Some(job) = &followed.job {
             self.remember(followed.id);
             let next = match followed.ended {
@@ -297,7 +300,7 @@ impl Jobs {
         self.connection.other_client(id)
     }
 
-    /// Classifies a "not found" for a job: it was sent to another machine, was lost with its machine, or never arrived.
+    /// Classifies a "not found" for a job: it was sent to another machine, was lost with its machine, was removed there, or never arrived.
     fn classify_missing(&self, id: JobId, error: &RuntimeError) -> Option<RuntimeError> {
         if !error.is_not_found() {
             return None;
@@ -317,13 +320,15 @@ impl Jobs {
         }
         let known = self.known.lock();
         let boot_id = self.connection.boot_id();
-        let is_gone = record.is_some_and(|record| {
-            record.state.is_some() || (record.boot_id.is_some() && record.boot_id != boot_id)
-        });
-        Some(if is_gone || known.contains(&id) {
-            RuntimeError::Replaced
-        } else {
-            RuntimeError::UnknownJob
+        let was_there =
+            known.contains(&id) || (record.as_ref()).is_some_and(|record| record.state.is_some());
+        let sent_to = record.and_then(|record| record.boot_id);
+        let is_same = boot_id.is_none() || sent_to == boot_id;
+        Some(match (was_there, is_same) {
+            (true, true) => RuntimeError::Removed,
+            (false, false) if sent_to.is_none() => RuntimeError::UnknownJob,
+            (_, false) => RuntimeError::Replaced,
+            (false, true) => RuntimeError::UnknownJob,
         })
     }
 

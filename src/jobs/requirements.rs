@@ -1,6 +1,7 @@
-//! What the user's code requires: installed on each machine before the first code runs there, by a job of its own.
+//! What the user's code requires, named or remembered: installed on each machine before the first code runs there, by a job of its own.
 
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
@@ -9,8 +10,10 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Jobs;
 use super::follow::{self, Ended, Followed};
+use super::remembered::{Changes, Remembered};
 use crate::base::ids::JobId;
 use crate::caller::Caller;
+use crate::edge::settings::Required;
 use crate::runtime::{Machine, RuntimeError, RuntimeResult};
 use crate::wire::event::{Event, EventKind};
 use crate::wire::job::JobRequest;
@@ -28,9 +31,21 @@ const SAME_MACHINE: Duration = Duration::from_secs(30);
 /// The requirements, and how far they are installed.
 #[derive(Debug, Default)]
 pub(super) struct Requirements {
-    /// In the form of a requirements file; empty if there are none.
-    text: String,
+    source: Source,
     state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// In the form of a requirements file; empty if there are none.
+    Named(String),
+    Remembered(Remembered),
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self::Named(String::new())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -50,11 +65,23 @@ enum State {
 }
 
 impl Jobs {
-    /// Requires packages, in the form of a requirements file.
+    /// Requires packages; those that code installs are remembered in `folder`, if they are to be.
     #[must_use]
-    pub fn requiring(mut self, text: String) -> Self {
-        self.requirements.text = text;
+    pub fn requiring(mut self, required: Required, folder: PathBuf) -> Self {
+        self.requirements.source = match required {
+            Required::Named(text) => Source::Named(text),
+            Required::Remembered => Source::Remembered(Remembered::new(folder)),
+        };
         self
+    }
+
+    /// Remembers what code has changed among the machine's packages, if that is to be.
+    pub(super) fn note_packages(&self, changes: &Changes) {
+        if let Source::Remembered(remembered) = &self.requirements.source
+            && !changes.is_empty()
+        {
+            remembered.note(&self.place(), changes);
+        }
     }
 
     /// Returns why code is refused on this machine: what it requires could not be installed when it was last tried.
@@ -77,7 +104,8 @@ impl Jobs {
         caller: &Caller<'_>,
     ) -> RuntimeResult<()> {
         let requirements = &self.requirements;
-        if requirements.text.is_empty() || kernel_of_adopted(&request.session).is_some() {
+        let is_unneeded = matches!(&requirements.source, Source::Named(text) if text.is_empty());
+        if is_unneeded || kernel_of_adopted(&request.session).is_some() {
             return Ok(());
         }
         let Ok(mut state) = timeout_at(caller.reading, requirements.state.lock()).await else {
@@ -107,7 +135,13 @@ impl Jobs {
         let followed = match *state {
             State::Running(id) => follow::follow(&self.connection, id, 0, &caller, &mut read).await,
             State::Unknown | State::Failed { .. } | State::Installed { .. } => {
-                let (id, request) = (JobId::fresh(), requirements.request());
+                let text = requirements.text(&self.place())?;
+                if text.is_empty() {
+                    self.connection.until(caller.deadline).health().await?;
+                    *state = self.installed();
+                    return Ok(());
+                }
+                let (id, request) = (JobId::fresh(), Requirements::request(&text));
                 self.send(&self.store, id, &request, &caller, &mut read)
                     .await?
             }
@@ -121,20 +155,22 @@ impl Jobs {
         Ok(())
     }
 
+    fn installed(&self) -> State {
+        State::Installed {
+            boot_id: self.connection.boot_id(),
+            seen: Instant::now(),
+        }
+    }
+
     /// The state after a job was followed, and why the code must not run.
     fn judge(&self, followed: Followed, reason: &str) -> (State, RuntimeResult<()>) {
         let id = followed.id;
         let state = followed.job.map(|job| job.state);
         match followed.ended {
-            Ended::Finished if state == Some(JobState::Succeeded) => {
-                let installed = State::Installed {
-                    boot_id: self.connection.boot_id(),
-                    seen: Instant::now(),
-                };
-                (installed, Ok(()))
-            }
+            Ended::Finished if state == Some(JobState::Succeeded) => (self.installed(), Ok(())),
             Ended::Finished => {
-                let error = not_installed(id, reason);
+                let reason = format!("{reason} (job {id})");
+                let error = self.requirements.not_installed(&self.place(), &reason);
                 let failed = State::Failed {
                     boot_id: self.connection.boot_id(),
                     error: error.to_string(),
@@ -151,10 +187,19 @@ impl Jobs {
 }
 
 impl Requirements {
-    fn request(&self) -> JobRequest {
+    /// What the machine at `place` is to have, in the form of a requirements file.
+    fn text(&self, place: &str) -> RuntimeResult<String> {
+        match &self.source {
+            Source::Named(text) => Ok(text.clone()),
+            Source::Remembered(remembered) => (remembered.read(place))
+                .map_err(|error| self.not_installed(place, &error.to_string())),
+        }
+    }
+
+    fn request(text: &str) -> JobRequest {
         // A text of JSON is one of Python too.
         JobRequest {
-            code: format!("{SCRIPT}\ninstall({})", json!(self.text)),
+            code: format!("{SCRIPT}\ninstall({})", json!(text)),
             session: SESSION.to_owned(),
             timeout_sec: TIMEOUT_SEC,
             iterations: None,
@@ -162,6 +207,33 @@ impl Requirements {
             folder: None,
             answers: false,
         }
+    }
+
+    fn not_installed(&self, place: &str, reason: &str) -> RuntimeError {
+        let (packages, remedy) = match &self.source {
+            Source::Named(_) => (
+                "of SMART_COLAB_REQUIREMENTS",
+                "correct SMART_COLAB_REQUIREMENTS and to restart the client".to_owned(),
+            ),
+            Source::Remembered(remembered) => {
+                let path = remembered.path(place);
+                let remedy = format!(
+                    "correct their lines in {} or to delete them",
+                    path.display()
+                );
+                ("that code installed on earlier machines", remedy)
+            }
+        };
+        RuntimeError::Refused(Problem {
+            status: 424,
+            code: "requirements_failed".to_owned(),
+            detail: format!("The packages {packages} could not be installed: {reason}."),
+            hint: format!(
+                "Ask the user to {remedy}. If the package index could not be reached, send the code again."
+            ),
+            retryable: false,
+            retry_after_sec: None,
+        })
     }
 }
 
@@ -173,20 +245,6 @@ fn still_running(id: Option<JobId>) -> RuntimeError {
         detail: format!("The packages that your code requires are still being installed{job}."),
         hint: "Follow that job to its end, and send the code again.".to_owned(),
         retryable: true,
-        retry_after_sec: None,
-    })
-}
-
-fn not_installed(id: JobId, reason: &str) -> RuntimeError {
-    RuntimeError::Refused(Problem {
-        status: 424,
-        code: "requirements_failed".to_owned(),
-        detail: format!(
-            "The packages of SMART_COLAB_REQUIREMENTS could not be installed: {reason} (job {id})."
-        ),
-        hint: "Ask the user to correct SMART_COLAB_REQUIREMENTS and to restart the client. If the package index could not be reached, send the code again."
-            .to_owned(),
-        retryable: false,
         retry_after_sec: None,
     })
 }

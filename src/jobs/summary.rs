@@ -213,6 +213,7 @@ impl Summary {
         let (hint, retryable) = match (error, &followed.job) {
             (
                 RuntimeError::Replaced
+                | RuntimeError::Removed
                 | RuntimeError::UnknownJob
                 | RuntimeError::OtherClient { .. }
                 | RuntimeError::Elsewhere { .. },

@@ -129,6 +129,7 @@ mod tests {
             job,
             next: 7,
             ended: Ended::Trouble(error),
+            packages: std::collections::BTreeMap::new(),
         };
         let kept = Kept::default();
         let room = Room::for_chars(1_000);

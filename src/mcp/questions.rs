@@ -37,6 +37,12 @@ const CUT: &str = "only its first line was passed on";
 /// Questions that one call's results ask: a client takes 10 such results by default, of which the policy and the place to compute may need some.
 const MAX_ROUNDS: u32 = 8;
 
+/// A person needs longer for an answer.
+const MIN_ANSWER_TIME: Duration = Duration::from_millis(500);
+/// Questions of one call in a row that were answered sooner: a client that answers by itself would answer a loop's forever.
+const MAX_QUICK: u32 = 20;
+const QUICK: &str = "the last 20 questions were answered at once, as if by no person, so the code's next one was not passed on: it waits";
+
 /// The facts of a reply that shows a job whose code asks.
 #[derive(Debug, Deserialize)]
 struct Asked {
@@ -138,6 +144,7 @@ impl Server {
         context: &RequestContext<RoleServer>,
         mut reply: CallToolResponse,
     ) -> Result<CallToolResponse, ErrorData> {
+        let mut quick = 0;
         while let CallToolResponse::Complete(result) = &reply
             && let Some(asked) = Asked::of(result)
             && self.can_ask(context)
@@ -149,7 +156,13 @@ impl Server {
                     false => asking(asked.form(), asked.ticket(round)).into(),
                 });
             }
-            let budget = self.budget(context);
+            if quick == MAX_QUICK {
+                if let CallToolResponse::Complete(result) = &mut reply {
+                    reply::note(result, "answer", QUICK);
+                }
+                return Ok(reply);
+            }
+            let (budget, asked_at) = (self.budget(context), Instant::now());
             let mut is_withdrawn = false;
             let said = call::run(self, context, budget, async |call| {
                 let withdrawn = async {
@@ -177,6 +190,8 @@ impl Server {
                 Ok(Answer::Failed | Answer::Unclear) => None,
             };
             let answer = read(asked.asking.number, said.as_ref());
+            let is_quick = asked_at.elapsed() < MIN_ANSWER_TIME;
+            quick = if is_quick { quick + 1 } else { 0 };
             reply = self.pass_on(asked.job_id, answer, request, context).await?;
         }
         Ok(reply)

@@ -33,7 +33,7 @@ use crate::transfer::disk::blocking;
 use crate::transfer::download::Downloads;
 pub use error::MirrorError;
 use note::{Note, Notes};
-use order::Order;
+use order::{Order, Work};
 use report::MirrorReport;
 use running::Mirror;
 
@@ -132,6 +132,18 @@ impl Mirrors {
         })
     }
 
+    /// The mirror that this work had before, unless the user stopped it: what resumes the work starts it again. Reads the disk.
+    #[must_use]
+    pub fn earlier(&self, work: &Work) -> Option<Order> {
+        let note = self.notes.of(work)?;
+        Some(Order {
+            remote: note.remote,
+            to: None,
+            max_bytes: note.max_bytes,
+            until: Some(work.clone()),
+        })
+    }
+
     /// Ends the mirrors of this remote folder, or only the one into this folder here, and waits for their ends.
     ///
     /// # Errors
@@ -167,6 +179,7 @@ impl Mirrors {
             });
         }
         for mirror in &meant {
+            mirror.note.lock().until = None;
             mirror.end_by_user();
         }
         for mirror in &meant {

@@ -31,6 +31,9 @@ pub(super) struct Note {
     pub(super) max_bytes: Option<u64>,
     pub(super) until: Option<Work>,
     pub(super) received_bytes: u64,
+    /// Everything before it is here.
+    #[serde(default)]
+    pub(super) cursor: Option<String>,
     pub(super) is_over: bool,
 }
 
@@ -48,6 +51,7 @@ impl Note {
             max_bytes,
             until,
             received_bytes: 0,
+            cursor: None,
             is_over: false,
         }
     }
@@ -109,6 +113,19 @@ impl Notes {
         notes.filter(|note| !note.is_over).collect()
     }
 
+    /// The newest mirror of this work.
+    pub(super) fn of(&self, work: &Work) -> Option<Note> {
+        let entries = fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let meant = entries.filter_map(|entry| {
+            let note = read(&entry.path())?;
+            let changed = entry.metadata().and_then(|about| about.modified()).ok();
+            (note.until.as_ref() == Some(work)).then_some((changed, note))
+        });
+        meant
+            .max_by_key(|(changed, _)| *changed)
+            .map(|(_, note)| note)
+    }
+
     fn path(&self, target: &Path, ending: &str) -> PathBuf {
         let digest = Sha256::digest(real(target).as_os_str().as_encoded_bytes());
         self.0
@@ -125,12 +142,15 @@ fn read(path: &Path) -> Option<Note> {
 #[cfg(test)]
 mod tests {
     use super::{Note, Notes};
+    use crate::base::ids::JobId;
+    use crate::mirror::order::Work;
 
     #[test]
     fn a_mirror_that_has_not_ended_is_left_for_the_next_process() {
         let folder = tempfile::tempdir().unwrap();
         let notes = Notes::new(folder.path().join("mirrors"));
-        let mut note = Note::new("/content/out", folder.path(), Some(7), None);
+        let work = Work::Job(JobId::fresh());
+        let mut note = Note::new("/content/out", folder.path(), Some(7), Some(work.clone()));
         notes.write(&note);
         assert_eq!(notes.left(), [note.clone()]);
         let held = notes.hold(folder.path()).unwrap();
@@ -140,6 +160,7 @@ mod tests {
         note.is_over = true;
         notes.write(&note);
         assert_eq!(notes.left(), []);
+        assert_eq!(notes.of(&work), Some(note.clone()));
         assert_eq!(notes.get(folder.path()), Some(note));
     }
 }

@@ -23,6 +23,8 @@ const MONTH_RESERVE: u64 = NGROK_FREE_BYTES / 10;
 #[derive(Default)]
 pub(super) struct Course {
     pub(super) cursor: Option<String>,
+    /// The cursor is an earlier process's: what changed since is downloaded whatever it looks like, and then what is not here.
+    pub(super) is_resumed: bool,
     pub(super) pending: Pending,
     pub(super) skipped: BTreeMap<String, String>,
     /// Whether there is such a folder.
@@ -61,7 +63,10 @@ impl Mirror {
             .skipped
             .extend(not_utf8.map(|name| (name, "its name is not UTF-8".to_owned())));
         course.exists = changes.exists;
-        course.cursor = Some(changes.next);
+        let was_resumed = course.is_resumed;
+        course.is_resumed &= changes.more && !is_whole;
+        let is_next = is_whole || course.is_resumed == was_resumed;
+        course.cursor = is_next.then_some(changes.next);
         Ok(())
     }
 
@@ -108,6 +113,8 @@ impl Mirror {
         let note = {
             let mut note = self.note.lock();
             note.received_bytes += refreshed.bytes;
+            let is_complete = course.pending.is_empty() && course.skipped.is_empty();
+            note.cursor = course.cursor.clone().filter(|_| is_complete);
             note.clone()
         };
         self.report.send_modify(|report| {

@@ -203,7 +203,13 @@ impl Mirror {
 
     /// Runs until its end; `held` is its folder.
     pub(super) async fn run(self: Arc<Self>, means: Means, notes: Notes, held: Held) {
-        let (mut course, mut backoff) = (Course::default(), MIN_BACKOFF);
+        let cursor = self.note.lock().cursor.clone();
+        let mut course = Course {
+            is_resumed: cursor.is_some(),
+            cursor,
+            ..Course::default()
+        };
+        let mut backoff = MIN_BACKOFF;
         let status = loop {
             let pause = match self.turn(&mut course, &means, &notes).await {
                 Ok(Turn::Over(status)) => break status,
@@ -268,6 +274,7 @@ impl Mirror {
         let at = Timestamp::now();
         let is_troubled = self.troubled.lock().since.is_some();
         let hurries = course.cursor.is_none()
+            || course.is_resumed
             || is_troubled
             || !course.pending.is_empty()
             || known.as_ref().is_some_and(|known| known.has_ended);

@@ -11,6 +11,7 @@ pub mod arrival;
 pub mod error;
 pub mod executor;
 pub mod kernel;
+mod remedies;
 
 use std::fmt::Debug;
 use std::ops::Range;

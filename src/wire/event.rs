@@ -160,6 +160,10 @@ pub struct Finished {
     /// Increase of the kernel process's memory; negative if it freed some.
     pub memory_delta_mb: Option<f64>,
     pub warning: Option<String>,
+    /// The packages that have changed on the machine since the executor started, by name: what an installer takes to get the same one; none for
+    /// one that is gone, or that comes from a file of the machine now.
+    #[serde(default)]
+    pub packages: BTreeMap<String, Option<String>>,
 }
 
 /// A value of `data` that is stored at `/jobs/{id}/blobs/{blob}` instead of in the event.

@@ -200,6 +200,9 @@ pub struct KernelExit {
     /// The system ended it, certainly or probably, because memory ran out.
     #[serde(default)]
     pub out_of_memory: bool,
+    /// The process that all kernels are forked from was killed or crashed, and its kernels ended with it.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub orphaned: bool,
 }
 
 /// `GET /jobs`.

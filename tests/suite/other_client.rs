@@ -147,3 +147,24 @@ fn an_operation_of_a_closed_client_continues_in_another() {
 fn an_operation_of_a_killed_client_continues_in_another() {
     no_iteration_runs_twice(drop);
 }
+
+#[test]
+fn a_job_whose_records_were_removed_was_not_lost_with_its_machine() {
+    let home = Home::new();
+    let mut bridge = local(&home);
+    let ran = bridge.call("run_code_quick", json!({"code": "kept = 1"}));
+    let id = ran.fact("job_id").to_owned();
+    let states = home.folder("data").join("executor/state");
+    for state in fs::read_dir(states).unwrap() {
+        let _ = fs::remove_dir_all(state.unwrap().path().join("jobs"));
+    }
+    let gone = output(&mut bridge, &id);
+    gone.refused("not_found");
+    assert!(
+        gone.fact("error").contains("were removed"),
+        "{}",
+        gone.facts
+    );
+    let ran = bridge.call("run_code_quick", json!({"code": "print(kept)"}));
+    assert_eq!(ran.text, "1\n", "{}", ran.facts);
+}

@@ -1,12 +1,13 @@
 //! Code asks the user with `input()`, and their client answers.
 
 use std::fs;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::support::executor::Executor;
 use crate::support::home::Home;
-use crate::support::stdio::{Answer, Bridge, modern};
+use crate::support::stdio::{Answer, Bridge, PATIENCE, modern};
 
 /// Counts its runs in the file `NAME`, so that a second one is noticed.
 fn asking(name: &str) -> String {
@@ -241,4 +242,31 @@ fn a_call_that_has_asked_often_ends_with_the_name_of_its_job() {
     let done = Answer::of(&call("get_output", job, Some(&asked["requestState"])));
     done.succeeded();
     assert!(done.text.ends_with("9\n"), "{}", done.text);
+}
+
+#[test]
+fn a_client_that_answers_by_itself_does_not_answer_a_loop_forever() {
+    let (executor, home) = (Executor::shared(), Home::new());
+    let mut bridge = able(executor, &home, &[]);
+    let arguments = json!({"code": "while True: input()", "session": "eager"});
+    let call = bridge.begin_call("run_code_quick", arguments);
+    let is_question = |message: &Value| message["method"] == "elicitation/create";
+    let (mut count, end) = (0, Instant::now() + PATIENCE);
+    while !bridge.waiting.iter().any(|answer| answer["id"] == call) {
+        if bridge.heard.iter().any(is_question) {
+            let asked = question(&mut bridge);
+            reply(&mut bridge, &asked, accept(""));
+            count += 1;
+        } else {
+            bridge.receive(end, "question or answer");
+        }
+    }
+    assert!(count >= 20, "{count}");
+    let asks = Answer::of(&bridge.answer(call));
+    assert_eq!(asks.fact("state"), "running", "{asks:?}");
+    assert!(
+        asks.fact("answer").contains("as if by no person"),
+        "{asks:?}"
+    );
+    bridge.call("interrupt_execution", json!({"session": "eager"}));
 }

@@ -33,7 +33,7 @@ pub(crate) struct Bridge {
     lines: Receiver<String>,
     stderr: Arc<Mutex<Vec<u8>>>,
     reader: Option<JoinHandle<()>>,
-    waiting: VecDeque<Value>,
+    pub waiting: VecDeque<Value>,
     /// Every line of stdout so far.
     pub stdout: String,
     /// Notifications, and requests to the client, in the order received.
@@ -141,23 +141,25 @@ impl Bridge {
 
     /// Waits for the answer to a request; returns its result, or the whole error message.
     pub(crate) fn answer(&mut self, id: u64) -> Value {
-        let at = self.waiting.iter().position(|message| message["id"] == id);
-        if let Some(message) = at.and_then(|at| self.waiting.remove(at)) {
-            return content(message);
-        }
         let end = Instant::now() + PATIENCE;
         loop {
-            let Some(message) = self.next(end) else {
-                panic!("no answer to {id}; stderr: {}", self.stderr());
-            };
-            if message["id"] == id && message.get("method").is_none() {
+            let at = self.waiting.iter().position(|message| message["id"] == id);
+            if let Some(message) = at.and_then(|at| self.waiting.remove(at)) {
                 return content(message);
             }
-            if message.get("method").is_some() {
-                self.heard.push(message);
-            } else {
-                self.waiting.push_back(message);
-            }
+            self.receive(end, &format!("answer to {id}"));
+        }
+    }
+
+    /// Takes the next message, or panics at `end` without the one that is `awaited`.
+    pub(crate) fn receive(&mut self, end: Instant, awaited: &str) {
+        let Some(message) = self.next(end) else {
+            panic!("no {awaited}; stderr: {}", self.stderr());
+        };
+        if message.get("method").is_some() {
+            self.heard.push(message);
+        } else {
+            self.waiting.push_back(message);
         }
     }
 
@@ -170,14 +172,7 @@ impl Bridge {
     pub(crate) fn until_heard(&mut self, suits: impl Fn(&Value) -> bool) {
         let end = Instant::now() + PATIENCE;
         while !self.heard.iter().any(&suits) {
-            let Some(message) = self.next(end) else {
-                panic!("no such notification; stderr: {}", self.stderr());
-            };
-            if message.get("method").is_some() {
-                self.heard.push(message);
-            } else {
-                self.waiting.push_back(message);
-            }
+            self.receive(end, "such notification");
         }
     }
 

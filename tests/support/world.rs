@@ -298,6 +298,7 @@ impl World {
                 exit_code: None,
                 memory_delta_mb: None,
                 warning: None,
+                packages: BTreeMap::new(),
             }),
         );
     }

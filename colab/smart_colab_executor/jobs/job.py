@@ -80,6 +80,8 @@ class Job:
     spool: Spool
     reports: Reports
     on_end: Callable[[Job], None] = lambda job: None
+    # What has changed among the machine's packages.
+    packages: Callable[[], dict[str, str | None]] = dict
     # Where it waits; meaningless once it runs.
     place: Place | None = None
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -359,6 +361,7 @@ class Job:
             "kernel_exit": self.record.kernel_exit,
             "exit_code": self._exit_code,
             **self._memory.facts(),
+            "packages": self.packages(),
         }
 
     def is_new_request(self, request_id: str) -> bool:

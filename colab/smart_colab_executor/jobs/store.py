@@ -17,6 +17,7 @@ from ..core.clock import now
 from ..core.disk import NO_ROOM
 from ..core.errors import BootChanged, Busy, DiskFull, ExecutorError, InvalidArgument, JobConflict, NotFound, Occupied
 from ..core.spoiled import ERRORS
+from ..machine.packages import Packages
 from .index import Entry, JobIndex, index_of, open_index, remove_index
 from .job import FINAL_STATES, RECORD, STATES, Job, Place
 from .neighbours import Neighbours, ended
@@ -53,6 +54,7 @@ class JobStore:
         self.boots = frozenset({boot_id})
         self._on_end = on_end
         self._neighbours = neighbours
+        self._packages = Packages()
         self._lock = threading.Lock()
         self._index: JobIndex  # from `load` on
         self._unfinished: dict[str, Job] = {}
@@ -206,7 +208,8 @@ class JobStore:
                 self._index.add(job_id, request.session, record.created_at)
                 # The folder may exist without a record, after a crash before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
-                job = Job(request, record, folder, Spool.create(folder), Reports(folder), self._ended, place)
+                spool, reports = Spool.create(folder), Reports(folder)
+                job = Job(request, record, folder, spool, reports, self._ended, self._packages.changes, place)
                 job.save()
             except OSError as error:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -11,14 +11,12 @@ import json
 import logging
 import os
 import signal
-import site
 import socket
-import sys
 from collections import deque
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
+from ..machine.packages import changed_at
 from .bootstrap import loading
 from .fork_server_start import Started
 
@@ -56,12 +54,12 @@ class ForkServer:
         # In the order of their requests.
         self._asked: deque[asyncio.Future[ForkedProcess]] = deque()
         self._living: dict[int, ForkedProcess] = {}
-        self._packages = _packages()
+        self._packages = changed_at()
 
     @property
     def is_usable(self) -> bool:
         """Whether its kernels are like new ones: it answers, and no package was installed since it imported its own."""
-        return not self.has_ended and not self._is_silent and self._packages == _packages()
+        return not self.has_ended and not self._is_silent and self._packages == changed_at()
 
     async def fork(self, folder: str, arguments: list[str], descriptor: int | None) -> ForkedProcess:
         """Fork a kernel that starts in `folder`. Raises NoForkServer."""
@@ -143,13 +141,3 @@ class ForkServer:
                 os.killpg(process.pid, signal.SIGKILL)
             process.ended.set_result(None)
         self._living.clear()
-
-
-def _packages() -> dict[str, int | None]:
-    """Return when a package was last installed or removed in each folder of packages."""
-    folders = {path for path in sys.path if Path(path).name in ("site-packages", "dist-packages")}
-    changed: dict[str, int | None] = dict.fromkeys({*folders, site.getusersitepackages()})
-    for folder in changed:
-        with suppress(OSError):
-            changed[folder] = Path(folder).stat().st_mtime_ns
-    return changed

@@ -2,8 +2,8 @@
 
 Its argument is the number of a socket. The first message there has the descriptor of a script, which is run before all
 else. Every other one asks for a kernel, as JSON, with a descriptor for it; the answer is the kernel's pid and that
-descriptor's number. A kernel's end is reported as its pid and its exit code. The process ends with the socket, upon
-which its kernels end, too. Standard library and ipykernel only.
+descriptor's number. A kernel's end is reported as its pid and its exit code. At the end of the socket the process ends,
+and kills its kernels with what they have started: nobody else would. Standard library and ipykernel only.
 """
 
 from __future__ import annotations
@@ -75,15 +75,20 @@ def _serve(channel: socket.socket) -> dict[str, Any] | None:
     os.set_blocking(wakes, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    living: set[int] = set()
     while True:
         readable, _, _ = select.select([channel.fileno(), woken], [], [])
         if woken in readable:
             os.read(woken, MAX_MESSAGE_BYTES)
             for pid, code in _ended():
+                living.discard(pid)
                 _answer(channel, pid=pid, code=code)
         if channel.fileno() in readable:
             message, descriptors, *_ = socket.recv_fds(channel, MAX_MESSAGE_BYTES, 1)
             if not message:
+                for pid in living:
+                    with suppress(OSError):  # its group, of which it may be no leader yet, or it has ended
+                        os.killpg(pid, signal.SIGKILL)
                 return None
             pid = os.fork()
             if pid == 0:
@@ -94,6 +99,7 @@ def _serve(channel: socket.socket) -> dict[str, Any] | None:
                 channel.close()
                 asked: dict[str, Any] = json.loads(message)
                 return asked
+            living.add(pid)
             _answer(channel, pid=pid, handle=descriptors[0] if descriptors else None)
             for descriptor in descriptors:
                 os.close(descriptor)

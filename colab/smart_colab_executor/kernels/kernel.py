@@ -174,6 +174,9 @@ class Kernel(KernelChannels):
                 "code": None if killer else code,
                 "out_of_memory": self._memory.is_memory_kill(killer),
             }
+        elif code is None and self._process.is_orphaned:
+            out_of_memory = self._memory.is_memory_kill(None)
+            self.exit = {"signal": None, "code": None, "out_of_memory": out_of_memory, "orphaned": True}
         self._note_death()
         if not self._executions:
             await asyncio.sleep(ALIVE_POLL_INTERVAL_SEC)  # for messages in flight

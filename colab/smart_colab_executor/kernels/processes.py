@@ -26,6 +26,8 @@ class KernelProcess:
 
     # Whether the in-kernel part of this package is loaded in it.
     is_loaded: ClassVar[bool]
+    # Whether the process that it was forked from has ended, upon which it was killed.
+    is_orphaned = False
     # What `start` sets: its pid; the number that the descriptor given to it has there; and, at its end, its exit code,
     # negative for a signal, or None where it is not known.
     pid: int
@@ -114,6 +116,10 @@ class _Forked(KernelProcess):
         self._sockets = sockets
         self._server = server
         self._forking: asyncio.Future[ForkedProcess] | None = None
+
+    @property
+    def is_orphaned(self) -> bool:  # type: ignore[override]
+        return self._server.has_ended
 
     async def start(self, folder: str, descriptor: int | None) -> None:
         file = self._sockets / connections.CONNECTION_FILE

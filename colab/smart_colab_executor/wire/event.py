@@ -132,6 +132,7 @@ class Finished(TypedDict):
     memory_after_gb: float | None
     memory_delta_mb: float | None
     warning: str | None
+    packages: dict[str, str | None]
 
 
 Event = Started | Stream | Display | ClearOutput | Widgets | Failed | Batch | Progress | Finished

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 JobState = Literal["queued", "running", "succeeded", "failed", "interrupted", "timed_out", "lost"]
 Reason = Literal[
@@ -26,3 +26,5 @@ class KernelExit(TypedDict):
     signal: str | None
     code: int | None
     out_of_memory: bool
+    # The process that all kernels are forked from was killed or crashed, and its kernels ended with it.
+    orphaned: NotRequired[bool]

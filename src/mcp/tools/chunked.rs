@@ -95,7 +95,10 @@ impl Server {
         let work = Work::Named(order.name.clone());
         let budget = self.budget(&context);
         let deadline = Instant::now() + budget;
-        let mirror = self.begin_mirror(args.mirror, work, deadline).await?;
+        let resumes = !order.restart && self.floors.checkpoints.is_operation(&order.name);
+        let mirror = self
+            .begin_mirror(args.mirror, work, resumes, deadline)
+            .await?;
         let wait = args.wait_sec.map_or(budget, Duration::from_secs);
         let outcome: Result<Outcome, CheckpointError> =
             call::run(self, &context, budget, async |call| {

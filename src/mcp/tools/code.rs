@@ -141,7 +141,9 @@ impl Server {
             Some(name) => Work::Named(Name::new(name)?),
             None => Work::Job(id),
         };
-        let mirror = self.begin_mirror(args.mirror, work, deadline).await?;
+        let mirror = self
+            .begin_mirror(args.mirror, work, false, deadline)
+            .await?;
         let view = match args.checkpoint_name {
             Some(name) => {
                 self.run_kept(&name, &request, args.wait_sec, &context)

@@ -79,20 +79,22 @@ impl Server {
         Self::mirror_router()
     }
 
-    /// Starts the mirror that a run of code asks for, before the code is sent.
+    /// Starts the mirror that a run of code asks for, or that the resumed work had, before the code is sent.
     pub(super) async fn begin_mirror(
         &self,
         folder: Option<String>,
         work: Work,
+        resumes: bool,
         deadline: Instant,
     ) -> Result<Option<Begun>, Fault> {
-        let Some(remote) = folder else {
-            return Ok(None);
-        };
-        let order = Order {
+        let named = folder.map(|remote| Order {
             remote,
-            until: Some(work),
+            until: Some(work.clone()),
             ..Order::default()
+        });
+        let earlier = || self.floors.mirrors.earlier(&work).filter(|_| resumes);
+        let Some(order) = named.or_else(earlier) else {
+            return Ok(None);
         };
         let started = self.floors.mirrors.start(order, deadline).await;
         let refused = |error| Fault::from(error).first("The code did not run.");

@@ -1,5 +1,6 @@
 //! A job on disk: its request, its events and its output, in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -232,6 +233,7 @@ impl Journal {
             memory_after_gb: None,
             memory_delta_mb: None,
             warning: None,
+            packages: BTreeMap::new(),
         };
         let appended = self.append(EventKind::Finished(finished), None, false);
         self.update(|job| {

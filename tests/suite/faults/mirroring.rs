@@ -266,3 +266,52 @@ async fn what_cannot_be_here_is_named_and_new_bounds_and_stops_hold_for_what_the
     let left = std::fs::read_dir(rig.folder("results")).unwrap();
     assert_eq!(left.count(), 2, "no partial folder stays");
 }
+
+#[tokio::test]
+async fn a_resumed_operation_is_mirrored_as_before() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    let operation = |mirror: Option<&str>| {
+        json!({
+            "setup_code": "import pathlib\npathlib.Path('op').mkdir(exist_ok=True)",
+            "loop_code": "assert pathlib.Path(f'go{i}').exists()\npathlib.Path(f'op/{i}').write_text('x')",
+            "n_iterations": 3, "batch_size": 1, "checkpoint_name": "mirrored", "mirror": mirror,
+        })
+    };
+    let go = |number: u8| {
+        std::fs::write(rig.executor.root().join(format!("go{number}")), "").unwrap();
+    };
+    let run = async |mirror| call(&bridge, "run_chunked_operation", operation(mirror)).await;
+    go(0);
+    let first = run(Some("op")).await;
+    assert!(first.facts["mirror"].is_string(), "{first:?}");
+    until(|| text(&rig, "op/0") == "x").await;
+    until_it_is(&bridge, |now| now["status"] == "ended").await;
+
+    go(1);
+    let second = run(None).await;
+    assert!(second.facts["mirror"].is_string(), "{second:?}");
+    until(|| text(&rig, "op/1") == "x").await;
+    until_it_is(&bridge, |now| now["status"] == "ended").await;
+}
+
+#[tokio::test]
+async fn what_changed_while_no_bridge_ran_comes_home_though_its_size_and_time_stayed() {
+    let rig = Rig::start().await;
+    let out = rig.executor.root().join("out");
+    std::fs::create_dir(&out).unwrap();
+    let file = out.join("restored");
+    std::fs::write(&file, "1").unwrap();
+    let bridge = rig.bridge(&[]).await;
+    call(&bridge, "mirror_folder", json!({"remote_path": "out"})).await;
+    until(|| text(&rig, "out/restored") == "1").await;
+    until_it_is(&bridge, |now| now["status"] == "following").await;
+    bridge.leave().await;
+
+    let then = std::fs::metadata(&file).unwrap().modified().unwrap();
+    std::fs::write(&file, "2").unwrap();
+    let changed = std::fs::File::options().write(true).open(&file).unwrap();
+    changed.set_modified(then).unwrap();
+    let _bridge = rig.bridge(&[]).await;
+    until(|| text(&rig, "out/restored") == "2").await;
+}
