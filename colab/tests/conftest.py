@@ -65,9 +65,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """Create a content root that holds nothing but an executor's state."""
+    """Create an empty content root."""
     folder = tmp_path / "root"
-    (folder / STATE).mkdir(parents=True)
+    folder.mkdir()
     return folder
 
 
@@ -80,6 +80,7 @@ def files(root: Path) -> Files:
 @pytest.fixture
 def uploads(root: Path) -> Uploads:
     """Take uploads into a content root without an executor."""
+    (root / STATE).mkdir()
     return uploads_in(root)
 
 

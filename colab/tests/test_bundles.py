@@ -27,6 +27,7 @@ STATE = ".smart_colab"
 
 @pytest.fixture
 def bundles(root: Path) -> Bundles:
+    (root / STATE).mkdir(exist_ok=True)
     return Bundles(ContentRoot(root), root / STATE / "uploads")
 
 
