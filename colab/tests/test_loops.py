@@ -56,7 +56,8 @@ def test_a_match_pattern_keeps_its_text() -> None:
 @pytest.mark.parametrize("body", ["", "# only a comment", "x = 1", "def f():\n    return 1", "break", "continue"])
 def test_every_body_compiles(body: str) -> None:
     for skip_errors in (False, True):
-        compile(loops.rewrite(ast.parse(body), skip_errors=skip_errors), "<cell>", "exec")
+        tree = loops.rewrite(ast.parse(body), skip_errors=skip_errors)
+        compile(ast.fix_missing_locations(tree), "<cell>", "exec")
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,11 @@ from smart_colab_executor.machine.probe import GIB, Memory
 
 
 @pytest.fixture
-def sixteen_gb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=16 * GIB, available=12 * GIB))
+def sixteen_gb(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    lines = {"MemTotal": 16 * GIB, "MemFree": GIB, "MemAvailable": 12 * GIB, "Buffers": 0}
+    text = "".join(f"{name}:{size // 1024:>16} kB\n" for name, size in lines.items())
+    monkeypatch.setattr(probe, "MEMINFO", tmp_path / "meminfo")
+    probe.MEMINFO.write_text(text)
 
 
 def group(folder: Path, **files: str) -> None:
@@ -65,6 +68,12 @@ class TestMemory:
     def test_a_group_over_its_limit_has_no_memory_available(self, tmp_path: Path) -> None:
         group(tmp_path / "cgroup", memory__max=str(GIB), memory__current=str(2 * GIB))
         assert self.measure(tmp_path, "0::/\n") == Memory(0.0, 1.0, 100.0)
+
+
+def test_a_system_without_linuxs_account_has_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=16 * GIB, available=12 * GIB))
+    monkeypatch.setattr(probe, "MEMINFO", tmp_path / "none")
+    assert probe._memory(tmp_path / "none", tmp_path / "none") == Memory(12.0, 16.0, 25.0)
 
 
 def test_this_machines_memory_is_plausible() -> None:

@@ -20,7 +20,7 @@ def seqs(spool: Spool, after: int, max_bytes: int) -> list[int]:
 
 
 def test_events_are_numbered_and_read_back(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     for k in range(3):
         spool.append({"type": "x", "k": k})
     spool.close()
@@ -34,7 +34,7 @@ def test_events_are_numbered_and_read_back(tmp_path: Path) -> None:
 
 def test_any_cursor_stays_valid_across_a_restart(tmp_path: Path) -> None:
     dice = random.Random(7)
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     for _ in range(2000):
         spool.append({"type": "x", "text": "y" * dice.randrange(3000)})
     spool.close()
@@ -48,7 +48,7 @@ def test_any_cursor_stays_valid_across_a_restart(tmp_path: Path) -> None:
 
 
 def test_a_crash_at_any_byte_keeps_complete_events(tmp_path: Path) -> None:
-    whole = Spool.create(tmp_path)
+    whole = Spool(tmp_path)
     ends = []
     for k in range(4):
         whole.append({"type": "x", "k": k, "text": "ü"})
@@ -85,7 +85,7 @@ class _FullDisk:
 
 
 def test_an_event_that_does_not_fit_leaves_no_trace(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     spool.append({"type": "x"})
     size = spool.size
     spool._events = _FullDisk(spool._events, 10)  # type: ignore[assignment]
@@ -101,7 +101,7 @@ def test_an_event_that_does_not_fit_leaves_no_trace(tmp_path: Path) -> None:
 
 
 def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     spool.log("no newline")
     spool.log("3", own_line=True)
     spool.log("text\n")
@@ -112,7 +112,7 @@ def test_the_log_puts_results_on_lines_of_their_own(tmp_path: Path) -> None:
 
 
 def test_blobs_keep_their_types(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     assert spool.keep_blob("image/png", b"abc") == {"blob": 1, "bytes": 3}
     assert spool.keep_blob("application/vnd.x+json; a=b", b"{}") == {"blob": 2, "bytes": 2}
     found = Spool.recover(tmp_path)
@@ -156,7 +156,7 @@ def ends(head: str, tail: str) -> dict[str, str]:
     ids=lambda part: str(part)[:20],
 )
 def test_binary_and_large_output_becomes_a_blob(tmp_path: Path, mime: str, value: object, kept: object) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     outputs.record(spool, "display_data", {"data": {mime: value}, "metadata": {}})
     spool.close()
     [event] = spool.events()
@@ -176,7 +176,7 @@ def test_values_that_other_readers_cannot_parse_become_null() -> None:
 
 
 def test_an_event_names_where_its_text_begins_in_the_log(tmp_path: Path) -> None:
-    spool = Spool.create(tmp_path)
+    spool = Spool(tmp_path)
     for text in ("before", "\ud800" + "ü" * 40_000, "end\n"):
         outputs.record(spool, "stream", {"name": "stdout", "text": text})
     outputs.record(spool, "execute_result", {"data": {"text/plain": "42"}, "metadata": {}, "execution_count": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
 import uuid
@@ -10,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from smart_colab_executor.jobs.index import MAX_NOTED_ENDS
 from smart_colab_executor.jobs.job import Ending, Job
 from smart_colab_executor.jobs.request import JobRequest
 from smart_colab_executor.jobs.store import JobStore
+
+# Greater for later jobs, as a bridge's are: several are added in a millisecond.
+NUMBERS = itertools.count(1)
 
 
 def opened(folder: Path) -> JobStore:
@@ -22,7 +27,7 @@ def opened(folder: Path) -> JobStore:
 
 
 def ended(store: JobStore, code: str = "1", session: str = "main", state: str = "succeeded") -> Job:
-    job, _ = store.add(str(uuid.uuid4()), JobRequest(code, session))
+    job, _ = store.add(str(uuid.UUID(int=next(NUMBERS))), JobRequest(code, session))
     job.finish(Ending(state))  # type: ignore[arg-type]
     return job
 
@@ -82,6 +87,14 @@ def test_an_executor_killed_before_the_index_knew_an_end_finds_it(tmp_path: Path
     }
     assert ids(later.newest("failed", None, 10)) == [unknown.id]
     later.close()
+
+
+def test_a_kill_leaves_few_ended_jobs_to_look_at(store: JobStore) -> None:
+    for _ in range(2 * MAX_NOTED_ENDS):
+        ended(store)
+    # Read before anything asks for the jobs, which would write all ends.
+    assert len(store._index.unfinished()) <= MAX_NOTED_ENDS
+    assert len(store.newest("succeeded", None, 1000)) == 2 * MAX_NOTED_ENDS
 
 
 @pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\0 and nothing else", b"\0" * 8192])

@@ -18,7 +18,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Replace `path` as a whole. Raises OSError, and then leaves the old content."""
     partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(content)
+        with partial.open("wb", buffering=0) as file:
+            write_whole(file, content, 0)
         partial.replace(path)
     except OSError:
         with suppress(OSError):

@@ -174,10 +174,11 @@ def _answer(body: dict[str, Any]) -> Answer:
 
 
 def _page_arguments() -> tuple[float, float, int]:
+    given = request.args
     return (
-        number(request.args, "wait", 0, 0, MAX_HOLD_SEC),
-        number(request.args, "linger", 0.05, 0, MAX_LINGER_SEC),
-        integer(request.args, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
+        number(given, "wait", 0, 0, MAX_HOLD_SEC),
+        number(given, "linger", 0.05, 0, MAX_LINGER_SEC),
+        integer(given, "max_bytes", 256 * 1024, 1024, 4 * 1024 * 1024),
     )
 
 

@@ -25,7 +25,8 @@ from .problems import problem_reply, status_of
 log = logging.getLogger(__name__)
 
 MAX_BODY_BYTES = 8 * 1024 * 1024
-GZIP_FROM_BYTES = 1024
+# What fits into one packet gains nothing.
+GZIP_FROM_BYTES = 1400
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Endpoints that need no token: this one, and the files of the page.
 OPEN_ENDPOINT = "health"
@@ -62,34 +63,37 @@ def _add_admission(app: Flask, admission: Admission, audit: Audit, endings: Endi
 
     @app.before_request
     def admit() -> None:
-        given = request.headers.get("X-Request-Id", "")
+        # Each use of `request` and `g` looks up the thread's own.
+        headers, needs_token = request.headers, not is_open()
+        given = headers.get("X-Request-Id", "")
         g.request_id = given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
         g.began = time.monotonic()
         g.is_logged = True
-        g.sender = admission.sender(request.remote_addr or "", request.headers.get)
+        g.sender = origin = admission.sender(request.remote_addr or "", headers.get)
         # Runs before an unknown path becomes a 404.
         try:
-            admission.check_address(g.sender)
-            if not is_open():
-                admission.check_token(g.sender, request.headers.get("Authorization"))
+            admission.check_address(origin)
+            if needs_token:
+                admission.check_token(origin, headers.get("Authorization"))
         except errors.Refused as error:
             # A flood of refusals must fill neither the audit nor the log.
-            g.is_logged = audit.refused(str(g.sender), status_of(error), error.code, request.path)
+            g.is_logged = audit.refused(str(origin), status_of(error), error.code, request.path)
             raise
-        if not is_open():
+        if needs_token:
             endings.note_use()
-            _check_version(request.headers.get("X-Smart-Colab-Api"))
+            _check_version(headers.get("X-Smart-Colab-Api"))
 
 
 def _add_reply_headers(app: Flask, boot_id: str) -> None:
     @app.after_request
     def finish(reply: Response) -> Response:
-        reply.headers["X-Boot-Id"] = boot_id
-        reply.headers["X-Request-Id"] = g.request_id
-        reply.headers["X-Smart-Colab-Api"] = str(API_VERSION)
+        add = reply.headers.add
+        add("X-Boot-Id", boot_id)
+        add("X-Request-Id", g.request_id)
+        add("X-Smart-Colab-Api", str(API_VERSION))
         if (age := age_sec()) is not None:
-            reply.headers["X-Machine-Age"] = str(age)
-        reply.headers["X-Smart-Colab-Digests"] = ", ".join(ALGORITHMS)
+            add("X-Machine-Age", str(age))
+        add("X-Smart-Colab-Digests", ", ".join(ALGORITHMS))
         _compress(reply)
         # The page's files are many, and served to anybody.
         if g.is_logged and not (_is_page() and reply.status_code < 400):
@@ -154,8 +158,10 @@ def _check_version(given: str | None) -> None:
 def _compress(reply: Response) -> None:
     if reply.mimetype not in ("application/json", "application/problem+json") or reply.direct_passthrough:
         return
-    reply.vary.add("Accept-Encoding")
     body = reply.get_data()
-    if len(body) > GZIP_FROM_BYTES and request.accept_encodings["gzip"] > 0:
+    if len(body) <= GZIP_FROM_BYTES:
+        return
+    reply.vary.add("Accept-Encoding")
+    if request.accept_encodings["gzip"] > 0:
         reply.set_data(gzip.compress(body, compresslevel=1))
         reply.content_encoding = "gzip"

@@ -186,9 +186,9 @@ class GuestOutput:
         call()
 
 
-def _begin_loop(on_error: str, **arguments: Any) -> LoopRunner:
+def _begin_loop(**arguments: Any) -> LoopRunner:
     runner = LoopRunner(_shell, GuestOutput())
-    runner.prepare(**arguments, skip_errors=on_error == "skip")
+    runner.prepare(**arguments)
     runner.install()
     # What a rewritten loop calls.
     for function in (

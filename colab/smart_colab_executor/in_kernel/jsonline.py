@@ -9,6 +9,9 @@ import math
 MAX_INTEGER = 10**300
 MAX_DEPTH = 100
 
+# What needs no second look.
+_PLAIN = frozenset({str, bool, type(None)})
+
 _encoder = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
@@ -32,9 +35,13 @@ def replace_surrogates(text: str) -> str:
 
 
 def _readable(value: object, room: int) -> object:
+    if type(value) is int:
+        return value if abs(value) <= MAX_INTEGER else None
     match value:
         case dict():
-            return {name: _readable(part, room - 1) for name, part in value.items()} if room else None
+            if not room:
+                return None
+            return {name: part if type(part) in _PLAIN else _readable(part, room - 1) for name, part in value.items()}
         case list() | tuple():
             return [_readable(part, room - 1) for part in value] if room else None
         case int() if abs(value) > MAX_INTEGER:

@@ -6,6 +6,7 @@ namespace. A kernel that is not the executor's own has `guest` in its place.
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from .interrupts import Interrupts
 from .kernel_output import Output
 from .leaving import Leaving
 from .loop_runner import LoopRunner
+from .messages import LOOP
 from .own_modules import OwnModules
 from .payloads import Payloads
 from .tracebacks import Tracebacks
@@ -43,6 +45,8 @@ def install(shell: Any) -> None:
     kernel = shell.kernel
     # The user's `argparse`, `unittest` or `absl` must not see the launcher's arguments.
     sys.argv[:] = ["cell"]
+    # It makes a record of every message, which its handler then drops.
+    kernel.log.setLevel(logging.WARNING)
     requests.install(kernel, OPERATIONS)
     packing.install(kernel.session)
     _output = Output(kernel)
@@ -50,6 +54,7 @@ def install(shell: Any) -> None:
     pools.install()
     _loop_runner = LoopRunner(shell, _output)
     _loop_runner.install()
+    _prepare_loops(kernel)
     # IPython 9 keeps the output of every cell forever.
     shell.events.register("post_execute", getattr(shell.history_manager, "outputs", {}).clear)
     figures.install(shell)
@@ -93,11 +98,6 @@ def acknowledge_leaving() -> None:
     _output.received.set()
 
 
-def prepare_loop(on_error: str, **arguments: Any) -> None:
-    """Make the next cell the body of a loop; see `LoopRunner.prepare`."""
-    _loop_runner.prepare(**arguments, skip_errors=on_error == "skip")
-
-
 def ensure_interrupt() -> None:
     """Make sure that an interrupt sent just now reaches the code."""
     _interrupts.ensure_delivery()
@@ -115,7 +115,6 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "acknowledge_leaving": acknowledge_leaving,
     "variables": variables,
     "cleanup": clean_up,
-    "prepare_loop": prepare_loop,
     "ensure_interrupt": ensure_interrupt,
     "answer": answer,
 }
@@ -135,6 +134,18 @@ def load_variables(root: str, path: str, names: list[str] | None = None, *, over
 
 
 # --- loops ------------------------------------------------------------------------------------------------------------
+
+
+def _prepare_loops(kernel: Any) -> None:
+    """Make a cell that comes with a loop's arguments the body of the loop."""
+    execute = kernel.shell_handlers["execute_request"]
+
+    def execute_request(stream: Any, ident: Any, parent: dict[str, Any]) -> Any:
+        if (loop := parent["content"].get(LOOP)) is not None:
+            _loop_runner.prepare(**loop)
+        return execute(stream, ident, parent)
+
+    kernel.shell_handlers["execute_request"] = execute_request
 
 
 def iterations() -> Iterator[int]:

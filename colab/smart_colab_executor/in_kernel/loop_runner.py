@@ -1,7 +1,8 @@
 """Runs a rewritten loop and reports each of its iterations.
 
 Runs in the kernel, as `_smart_colab.loop_runner`; standard library only. A report is a line in a file that the executor
-reads, and that outlives the kernel and the executor. The number of reports is sent among the output, to keep the order.
+reads, and that outlives the kernel and the executor. The number of reports is sent among the output, to keep the order;
+after the cell's end the executor reads the rest without being told.
 """
 
 from __future__ import annotations
@@ -71,8 +72,7 @@ class LoopRunner:
         total: int,
         reports: str,
         numbers: list[int] | None,
-        *,
-        skip_errors: bool,
+        on_error: str,
         cluster: str | None = None,
         worker_setup: str | None = None,
     ) -> None:
@@ -80,7 +80,7 @@ class LoopRunner:
 
         With a `cluster` its iterations run there, in processes that have run `worker_setup`.
         """
-        self._start, self._total, self._skip_errors = start, total, skip_errors
+        self._start, self._total, self._skip_errors = start, total, on_error == "skip"
         self._numbers = range(start, stop) if numbers is None else numbers
         self._path = reports
         self._cluster, self._worker_setup, self._text = cluster or "", worker_setup or "", ""
@@ -154,7 +154,7 @@ class LoopRunner:
         """Close the file of reports, however the loop ended."""
         reports, self._reports = self._reports, None
         if reports is not None:
-            reports.close()
+            reports.close(has_failed=sys.exc_info()[0] is not None)
 
     def _open_reports(self) -> None:
         try:
@@ -205,7 +205,7 @@ class Reports:
         self._process = os.getpid()
         self._size = self._count = self._announced = 0
         self._announced_at = monotonic()
-        self._is_scheduled = False
+        self._is_scheduled = self._is_closed = False
         # Windows would write \r\n in text mode.
         self._file = os.open(path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         output.before = self._announce
@@ -242,10 +242,12 @@ class Reports:
             self._is_scheduled = True
             self._output.later(REPORT_INTERVAL_SEC, self._announce_scheduled)
 
-    def close(self) -> None:
-        """Announce the last reports; from now on only the executor uses the file."""
-        self._output.before = None
-        self._announce()
+    def close(self, *, has_failed: bool) -> None:
+        """Write no more; announce the last reports if an error follows, or else when output of the cell does."""
+        if has_failed:
+            self._output.before = None
+            self._announce()
+        self._is_closed = True
         os.close(self._file)
 
     def _write(self, line: bytes) -> None:
@@ -261,7 +263,8 @@ class Reports:
 
     def _announce_scheduled(self) -> None:
         self._is_scheduled = False
-        self._announce()
+        if not self._is_closed:
+            self._announce()
 
     def _announce(self) -> None:
         """Have the executor read, at this place in the output, the reports written so far."""

@@ -26,7 +26,7 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
 
     The generator reports an iteration when the next one is requested, so `continue` needs no care; `finish_loop` after
     the loop also runs on a `break`, `end_loop` around both at every end. With `skip_errors` a failing iteration is
-    reported and the loop continues.
+    reported and the loop continues. Locations that are missing are those of the parents: IPython fills them in.
     """
     statements = _statements(body, lambda value: _runtime_call("keep_result", value))
     first, last = statements[0], statements[-1]
@@ -44,7 +44,7 @@ def rewrite(body: ast.Module, *, skip_errors: bool) -> ast.Module:
     )
     finish, end = (_at(ast.Expr(_runtime_call(name)), last) for name in ("finish_loop", "end_loop"))
     body.body = [_at(ast.Try(body=[_at(loop, first), finish], handlers=[], orelse=[], finalbody=[end]), first)]
-    return ast.fix_missing_locations(body)
+    return body
 
 
 def rewrite_one(body: ast.Module) -> ast.Module:
@@ -67,10 +67,10 @@ def rewrite_one(body: ast.Module) -> ast.Module:
 
 
 def rewrite_to_call(body: ast.Module, name: str) -> ast.Module:
-    """Replace `body` by a call of the runtime's function `name`; it runs elsewhere."""
+    """Replace `body` by a call of the runtime's function `name`; it runs elsewhere. See `rewrite` for locations."""
     call, end = ast.Expr(_runtime_call(name)), ast.Expr(_runtime_call("end_loop"))
     body.body = [ast.Try(body=[call], handlers=[], orelse=[], finalbody=[end])]
-    return ast.fix_missing_locations(body)
+    return body
 
 
 def awaits(body: ast.Module) -> bool:
@@ -168,7 +168,5 @@ def _iteration_call(name: str, *arguments: ast.expr) -> ast.Call:
 
 
 def _at(node: Node, place: ast.AST) -> Node:
-    """Give `node` and its children the source location of `place`."""
-    if hasattr(place, "lineno"):
-        ast.copy_location(node, place)
-    return ast.fix_missing_locations(node)
+    """Give `node` the source location of `place`; its children inherit it in the end."""
+    return ast.copy_location(node, place) if hasattr(place, "lineno") else node

@@ -20,8 +20,9 @@ CLUSTER_TYPE = "smart_colab_cluster"
 QUESTION_TYPE = "smart_colab_question"
 # It ended without an answer.
 WITHDRAWN_TYPE = "smart_colab_question_withdrawn"
-# Of a request to run code: whether it may ask.
+# Of a request to run code: whether it may ask, and the arguments of the loop of which it is the body.
 MAY_ASK = "smart_colab_may_ask"
+LOOP = "smart_colab_loop"
 # In a stream's message: it and earlier ones hold all text written to the stream up to this position.
 POSITION = "smart_colab_position"
 # And all text written to any stream up to this one.

@@ -52,7 +52,10 @@ warnings.filterwarnings("ignore", category=SyntaxWarning, module=re.escape(NAME)
 def headline(code: str) -> str:
     """Return the first of the lines that say most."""
     lines = NEWLINE.split(code)
-    first = next((line.strip() for line in lines if line.strip()), "")
+    said = [line.strip() for line in lines if line.strip()]
+    first = said[0] if said else ""
+    if len(said) < 2:
+        return first
     if first.startswith("%%") and not RUNNING.match(first):
         return first
     starts = _starts(code) or [(line, None) for line in lines if line[:1].strip()] or [(line, None) for line in lines]

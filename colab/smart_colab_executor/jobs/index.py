@@ -1,7 +1,7 @@
 """An index of the jobs on disk, so that neither a start nor a list reads them all.
 
-A job is entered before it is on disk, and its end with the next change. After a kill, therefore, the index names every
-job, and some that have ended as unfinished.
+A job is entered before it is on disk, and its end later, together with others. After a kill, therefore, the index names
+every job, and some that have ended as unfinished.
 """
 
 from __future__ import annotations
@@ -34,6 +34,9 @@ CREATE INDEX IF NOT EXISTS unmeasured ON jobs (changed_at) WHERE state IS NOT NU
 """
 # A kill loses nothing. A power cut may lose the last entries, but damages nothing.
 SETTINGS = ("locking_mode = EXCLUSIVE", "journal_mode = WAL", "synchronous = NORMAL")
+
+# With so many ends to write, the next job writes them.
+MAX_NOTED_ENDS = 32
 
 
 class Entry(NamedTuple):
@@ -83,11 +86,13 @@ class JobIndex:
     def add(self, job_id: str, session: str, created_at: str) -> None:
         """Add a job that has not ended."""
         row = (job_id, session, created_at, time.time())
-        with _os_errors(), self._changing():
+        with _os_errors():
             self._db.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, NULL, ?, NULL)", row)
+            if len(self._ends) >= MAX_NOTED_ENDS:
+                self._note_ends()
 
     def note_end(self, job_id: str, state: str) -> None:
-        """Note that a job has ended; written with the next change."""
+        """Note that a job has ended; written before the next question, or with later ends."""
         self._ends.append((state, time.time(), job_id))
 
     def remove(self, job_id: str) -> None:

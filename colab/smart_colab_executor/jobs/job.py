@@ -94,6 +94,7 @@ class Job:
     # Whether sending it made its session.
     is_first: bool = False
     _steps: Iterator[Step] = field(init=False)
+    _record_path: Path = field(init=False)
     _headline: str = field(init=False)
     _has_broken: bool = False
     _lacks_output: bool = False
@@ -108,6 +109,7 @@ class Job:
     def __post_init__(self) -> None:
         self._steps = steps(self.id, self.request)
         self.step = next(self._steps)
+        self._record_path = self.folder / RECORD
         self._headline = headline(self.request.code)[:MAX_CODE_HEAD_CHARS]
 
     @property
@@ -325,14 +327,15 @@ class Job:
             record.log_bytes_at_end = self.spool.log_bytes
             # No file has -1 bytes: if the last event is not on disk, a later executor scans the events.
             record.last_seq, record.events_bytes = self.spool.last_seq, self.spool.size if self.spool.is_whole else -1
-            self.changed.notify_all()
         self.save_end()
         self.on_end(self)
+        # Last: what wakes now would compete for the interpreter with the rest.
+        self.announce()
 
     def save_end(self) -> None:
         """Append the record of a finished job, which saves the next executor a scan of its events."""
         try:
-            append_whole(self.folder / RECORD, b"\n" + dump(dict(vars(self.record))))
+            append_whole(self._record_path, b"\n" + dump(dict(vars(self.record))))
         except OSError as error:
             log.warning("job %s: its end could not be recorded: %s", self.id, error)
 
@@ -373,7 +376,7 @@ class Job:
 
     def restore_files(self) -> None:
         """Restore removed files of a job that has not ended. Raises OSError."""
-        if not self.is_final and not (self.folder / RECORD).exists():
+        if not self.is_final and not self._record_path.exists():
             self.spool.restore()
             self.save()
 
@@ -388,5 +391,5 @@ class Job:
     def save(self) -> None:
         """Write the request and the current record. Raises OSError."""
         write_atomically(
-            self.folder / RECORD, dump({"request": dict(vars(self.request)), "record": dict(vars(self.record))})
+            self._record_path, dump({"request": dict(vars(self.request)), "record": dict(vars(self.record))})
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -31,7 +32,9 @@ class Neighbours:
 
     def _others(self) -> list[Path]:
         with suppress(OSError):
-            return [path for path in self._state.parent.iterdir() if path.name.isdigit() and path != self._state]
+            # Names, of which a folder may have many: paths are made of few.
+            names = os.listdir(self._state.parent)  # noqa: PTH208
+            return [self._state.with_name(name) for name in names if name.isdigit() and name != self._state.name]
         return []
 
 

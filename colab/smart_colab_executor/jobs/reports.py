@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 FILE = "reports.jsonl"
 BATCH_BYTES = 1024 * 1024
 
+_parse = json.JSONDecoder().raw_decode
+
 
 class Reports:
     """Reads a batch's reports, and counts those taken so far. Not thread-safe."""
@@ -90,7 +92,8 @@ def readable(line: bytes) -> bytes | None:
     head, _, _ = line.partition(b',"result":')
     for text in (line, head + b',"result":null}'):
         with suppress(ValueError, RecursionError):
-            report = json.loads(text)
-            if isinstance(report, dict) and "completed" in report:
+            decoded = text.decode().strip()
+            report, end = _parse(decoded)
+            if end == len(decoded) and isinstance(report, dict) and "completed" in report:
                 return text
     return None

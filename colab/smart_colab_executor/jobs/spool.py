@@ -42,9 +42,7 @@ class Spool:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._log_path = folder / "log.txt"
         self._events_path = folder / EVENTS
-        self._blobs = folder / "blobs"
         self._lock = threading.Lock()
         self._index_seqs = [1]
         self._index_offsets = [0]
@@ -60,13 +58,6 @@ class Spool:
         self.blob_count = 0
 
     @classmethod
-    def create(cls, folder: Path) -> Spool:
-        """Create the file of a new job's events. Raises OSError."""
-        spool = cls(folder)
-        spool._events_path.touch()
-        return spool
-
-    @classmethod
     def recover(cls, folder: Path, last_seq: int = 0, size: int = 0) -> Spool:
         """Open the spool of an earlier executor; an event truncated by a crash is dropped. Raises OSError.
 
@@ -75,7 +66,7 @@ class Spool:
         spool = cls(folder)
         for path in (spool._events_path, spool._log_path):
             clear_place(path)
-        spool._events_path.touch()
+        spool._events_path.touch()  # a job that has not begun has none
         if last_seq and spool._events_path.stat().st_size == size:
             spool.last_seq, spool.size = last_seq, size
         else:
@@ -98,6 +89,15 @@ class Spool:
                 self._note(len(line))
         if self._events_path.stat().st_size > self.size:
             os.truncate(self._events_path, self.size)
+
+    # Most jobs have neither.
+    @property
+    def _log_path(self) -> Path:
+        return self._folder / "log.txt"
+
+    @property
+    def _blobs(self) -> Path:
+        return self._folder / "blobs"
 
     def append(self, event: dict[str, Any]) -> None:
         """Append an event. Raises OSError (a full disk), and then leaves the file unchanged."""

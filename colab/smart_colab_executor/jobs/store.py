@@ -159,7 +159,9 @@ class JobStore:
         """Find a job, our own or a neighbour's: take that over, or read it in place. Call with the lock held."""
         if (job := self._own(job_id)) is not None or self._neighbours is None:
             return job
-        self._adopt(self._neighbours.with_job(job_id))
+        if not (holders := self._neighbours.with_job(job_id)):
+            return None
+        self._adopt(holders)
         if (job := self._own(job_id)) is not None:
             return job
         found = (read_only(state / "jobs" / job_id) for state in self._neighbours.with_job(job_id))
@@ -208,7 +210,7 @@ class JobStore:
                 self._index.add(job_id, request.session, record.created_at)
                 # The folder may exist without a record, after a crash before anything was run.
                 folder.mkdir(parents=True, exist_ok=True)
-                spool, reports = Spool.create(folder), Reports(folder)
+                spool, reports = Spool(folder), Reports(folder)
                 job = Job(request, record, folder, spool, reports, self._ended, self._packages.changes, place)
                 job.save()
             except OSError as error:

@@ -116,9 +116,8 @@ class AdoptedKernel(KernelChannels):
         for message_id in withdrawn:
             execution = self._executions.get(message_id)
             if execution is not None and not execution.reply.done():
-                execution.reply.set_result({"status": "aborted"})
-                if not execution.idle.done():
-                    execution.idle.set_result(None)
+                execution.note_reply({"status": "aborted"})
+                execution.note_idle()
 
     async def _discard(self) -> None:
         """Leave the kernel to its owner: end our cells there, and close the channels."""

@@ -20,15 +20,13 @@ from jupyter_client.session import Session
 from ..in_kernel.message_ids import job_of
 from ..in_kernel.messages import MESSAGE_TYPE
 from ..machine import probe
-from .executions import Execution, KernelDied, KernelSilent, Message
+from .executions import END_TIMEOUT_SEC, Execution, KernelDied, KernelSilent, Message
 from .ports import Port
 from .widgets import Widgets
 
 log = logging.getLogger(__name__)
 
 ALIVE_POLL_INTERVAL_SEC = 0.25
-# execute_reply and idle arrive on two sockets; how long to wait for the second one after the last output.
-END_TIMEOUT_SEC = 2.0
 FIRST_MESSAGE_POLL_INTERVAL_SEC = 0.1
 # A kernel listens a moment after it has started.
 RECONNECT_INTERVAL_MS = 5
@@ -114,17 +112,23 @@ class KernelChannels:
         """Measure the resident memory of the process alone; None where it is gone."""
         return None if self.pid is None or self.died.done() else probe.own_memory_mb(self.pid)
 
+    async def wait(self, execution: Execution, timeout_sec: float | None = None) -> bool:
+        """Wait for the cell's end or the kernel's, at most `timeout_sec`; return whether there was one."""
+        if not (execution.ended.done() or self.died.done()):
+            ends = (self.died, execution.ended)
+            await asyncio.wait(ends, timeout=timeout_sec, return_when=asyncio.FIRST_COMPLETED)
+        return execution.ended.done() or self.died.done()
+
     async def finish(self, execution: Execution) -> Message | None:
         """Wait for the end; return the reply's content, or None if there was none. Raises KernelDied."""
         try:
-            await asyncio.wait((self.died, execution.idle, execution.reply), return_when=asyncio.FIRST_COMPLETED)
-            while not (execution.idle.done() and execution.reply.done()):
-                # Messages in flight at the first sign of the end are received for as long as they keep arriving.
-                grace = ALIVE_POLL_INTERVAL_SEC if self.died.done() else END_TIMEOUT_SEC
+            await self.wait(execution)
+            heard = None if self.died.done() else execution.messages_at_sign
+            # Messages in flight at the first sign of the end are received for as long as they keep arriving.
+            while not (execution.idle.done() and execution.reply.done()) and execution.messages != heard:
                 heard = execution.messages
+                grace = ALIVE_POLL_INTERVAL_SEC if self.died.done() else END_TIMEOUT_SEC
                 await asyncio.wait((execution.idle, execution.reply), timeout=grace)
-                if execution.messages == heard:
-                    break
             if self.died.done():
                 self._report_last_words()
         finally:
@@ -212,19 +216,17 @@ class KernelChannels:
         session = self._session
         if session is None:
             raise KernelDied("it has not started")
-        header = session.msg_header(kind)
-        header["msg_id"] = message_id or header["msg_id"]
-        message = session.msg(kind, content, header=header)
-        self._ports[channel].send(session.serialize(message))
-        return str(message["header"]["msg_id"])
+        message_id = message_id or str(session.msg_id)
+        self._ports[channel].send(kind, content, message_id)
+        return message_id
 
     def _on_reply(self, message: Message) -> None:
         parent = message["parent_header"].get("msg_id")
         if (request := self._requests.get(parent)) is not None and not request.done():
             request.set_result(message["content"])
         execution = self._executions.get(parent)
-        if execution is not None and message["msg_type"] == "execute_reply" and not execution.reply.done():
-            execution.reply.set_result(message["content"])
+        if execution is not None and message["msg_type"] == "execute_reply":
+            execution.note_reply(message["content"])
 
     def _on_iopub(self, message: Message) -> None:
         self._heard.set()
@@ -242,8 +244,8 @@ class KernelChannels:
             return
         execution.messages += 1
         if kind == "status":
-            if content["execution_state"] == "idle" and not execution.idle.done():
-                execution.idle.set_result(None)
+            if content["execution_state"] == "idle":
+                execution.note_idle()
             return
         if kind == "execute_input":
             if not execution.begun.done():

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from ..in_kernel.messages import COMPLETE, EXIT_TYPE, LEAVING_TYPE, MAY_ASK, MESSAGE_TYPE, POSITION
+from ..in_kernel.messages import COMPLETE, EXIT_TYPE, LEAVING_TYPE, LOOP, MAY_ASK, MESSAGE_TYPE, POSITION
 from ..machine import probe
 from . import connections
 from .bootstrap import bootstrap
@@ -92,11 +92,8 @@ class Kernel(KernelChannels):
         self._memory.start(memory)
         with suppress(NoWorkspace):  # a running kernel can do without
             self._workspace.ensure_exists()
-        if loop is not None:
-            # Same channel, so it is handled before the cell.
-            self._post("shell", MESSAGE_TYPE, {"operation": "prepare_loop", **loop})
         # stop_on_error would make the kernel drop the requests that follow; here every job is independent.
-        options = {"stop_on_error": False, "store_history": not is_repeated, MAY_ASK: may_ask}
+        options = {"stop_on_error": False, "store_history": not is_repeated, MAY_ASK: may_ask, LOOP: loop}
         return self._execute(code, on_output, message_id, **options)
 
     async def interrupt(self) -> None:
@@ -218,8 +215,8 @@ class Kernel(KernelChannels):
             self.leaves.set_result(None)
         for execution in self._executions.values():
             if is_final and not execution.has_begun:
-                execution.reply.set_result({"status": "aborted"})
-                execution.idle.set_result(None)
+                execution.note_reply({"status": "aborted"})
+                execution.note_idle()
 
 
 def _signal_name(number: int) -> str:

@@ -24,10 +24,13 @@ class Workspace:
     def ensure_exists(self) -> None:
         """Recreate the folder if it was removed, with at most its earlier permissions. Raises NoWorkspace."""
         try:
-            is_gone = not self.path.exists()
-            if is_gone:
+            is_gone = False
+            try:
+                found = self.path.stat()
+            except FileNotFoundError:
+                is_gone = True
                 self.path.mkdir(parents=True)
-            found = self.path.stat()
+                found = self.path.stat()
             if not stat.S_ISDIR(found.st_mode):
                 raise NoWorkspace(f"the working folder {self.path} is now a file: move it away")
             # Other parts of the executor may have recreated it, for a folder in it.

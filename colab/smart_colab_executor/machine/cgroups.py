@@ -47,7 +47,7 @@ def statistic(file: Path, name: str) -> int | None:
     return int(found[1]) if found else None
 
 
-def read(file: Path) -> bytes | None:
+def read(file: Path | str) -> bytes | None:
     """Read a small file without the cost of a buffer; return None if it cannot be read."""
     try:
         descriptor = os.open(file, os.O_RDONLY)

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 VARIABLES_TIMEOUT_SEC = 3.0
 # Delay from a job's end to the snapshot; jobs that end meanwhile share it.
-SNAPSHOT_DELAY_SEC = 0.05
+SNAPSHOT_DELAY_SEC = 0.2
 
 
 class Session:

@@ -57,6 +57,7 @@ class Turn:
         self._running = running
         self._widget_show = WidgetShow(kernel.widgets, job)
         self._is_over = self._has_begun = self._is_interrupted = self._is_recorded = False
+        self._announcement: asyncio.TimerHandle | None = None
         # The kinds of messages that the step has shown.
         self._shown: set[str] = set()
 
@@ -123,6 +124,8 @@ class Turn:
         """End the turn; `shows`: the job shows the final state of its widgets."""
         if shows:
             self._widget_show.end()
+        if self._announcement is not None:
+            self._announcement.cancel()
         self._is_over = True
 
     async def _run_step(self) -> Ending:
@@ -150,18 +153,18 @@ class Turn:
         self.job.begin_step(kernel.id, kernel.execution_count + 1, memory, kernel.memory_mb)
         self._is_recorded = True
         # A quick job has ended by then, and wakes those who wait for it once.
-        asyncio.get_running_loop().call_later(ANNOUNCE_DELAY_SEC, self.job.announce)
+        self._announcement = asyncio.get_running_loop().call_later(ANNOUNCE_DELAY_SEC, self.job.announce)
         self._on_begin()
 
     async def _follow(self, execution: Execution) -> Ending:
         """Wait for the end of the cell, at most the job's timeout. Raises KernelDied, KernelLeft."""
         kernel = self._kernel
-        finished = asyncio.ensure_future(kernel.finish(execution))
         if kernel.is_adopted:
-            await asyncio.wait((finished, execution.begun), return_when=asyncio.FIRST_COMPLETED)
-        await asyncio.wait((finished,), timeout=self.job.request.timeout_sec)
-        timed_out = not finished.done()
-        if timed_out:
+            ends = (execution.begun, execution.ended, kernel.died)
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        timed_out = not await kernel.wait(execution, self.job.request.timeout_sec)
+        finished = asyncio.ensure_future(kernel.finish(execution)) if timed_out else None
+        if finished is not None:
             await kernel.interrupt()
             await asyncio.wait((finished,), timeout=INTERRUPT_GRACE_SEC)
             if not finished.done() and kernel.is_adopted:
@@ -173,7 +176,7 @@ class Turn:
                 with suppress(KernelDied):
                     await finished
                 return KILLED_AT_TIMEOUT
-        reply = await finished
+        reply = await (finished or kernel.finish(execution))
         if reply is not None and reply["status"] == "aborted":
             raise KernelLeft
         is_ok, error = read_reply(reply, self._shown)
