@@ -238,7 +238,7 @@ def test_other_versions_are_refused_where_they_do_not_read_each_other(
     )
     assert said["many"] == said["one"]
     assert said["number"].startswith(
-        f"not loaded: it has functions that Python 3.99 compiled, and this is {versions.PYTHON}"
+        f"not loaded: it has functions, or inner state, that only Python 3.99 reads, and this is {versions.PYTHON}"
     )
 
 
@@ -258,11 +258,11 @@ def test_a_version_that_misreads_values_is_an_obstacle(
     monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setattr(versions, "_installed", lambda _: now)
     saved = {"version": then, "install": f"{name}-dist"}
-    obstacle = versions.obstacle(name, saved, is_imported=False)
+    obstacle = versions.obstacle(name, saved, is_imported=False, is_state=name == "sklearn")
     assert (obstacle is None) == is_read
     assert is_read or f"%pip install {name}-dist=={then}" in str(obstacle)
     assert versions.obstacle(name, saved, is_imported=True) is None
-    assert versions.differences({name: saved}) == f"{name} {then}, here {now}"
+    assert versions.differences(versions.PYTHON, {name: saved}) == f"{name} {then}, here {now}"
 
 
 def test_a_damaged_variable_is_lost_alone(saved: Any, loaded: Any, root: Path) -> None:

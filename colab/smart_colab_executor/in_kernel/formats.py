@@ -7,6 +7,7 @@ column) and refuses 6 (mixed columns, the same name twice); pickle keeps all of 
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from types import FunctionType, ModuleType
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 NPY, ARROW, TENSORS, TORCH, PICKLE = "npy", "arrow", "tensors", "torch", "pickle"
-# An array that repeats a smaller one in its place: that one, and the shape.
+# Pickled: the array that it repeats, and the shape.
 BROADCAST = "broadcast"
 # All of one kind are written together, so that they still share what they share. Tensors are apart from models, whose
 # classes may be those of the session, which only the same version of Python reads.
@@ -37,8 +38,7 @@ def format_of(value: object) -> str:
         is_exact = dtype.kind in NPY_KINDS and dtype.type.__module__ == "numpy" and dtype.metadata is None
         if not is_exact:
             return PICKLE
-        axes = zip(value.strides, value.shape, strict=True)  # type: ignore[attr-defined]
-        return BROADCAST if any(stride == 0 and size > 1 for stride, size in axes) else NPY
+        return BROADCAST if pickles.repeats(value) else NPY
     if root_of(kind) == "polars" and name_of(kind) in ("DataFrame", "Series"):
         return ARROW if _are_plain(value) else PICKLE
     parts = _parts(value)
@@ -58,9 +58,6 @@ def write(kind: str, value: Any, file: Any, pickler: Any) -> None:
     """Write a value; a dictionary of several for those that are written together."""
     if kind == NPY:
         sys.modules["numpy"].lib.format.write_array(file, value, allow_pickle=False)
-    elif kind == BROADCAST:
-        held = value[tuple(slice(None if stride else 1) for stride in value.strides)]
-        pickler(file, protocol=pickles.PROTOCOL).dump((held, value.shape))
     elif kind == ARROW:
         frame = value if name_of(type(value)) == "DataFrame" else value.to_frame()
         frame.write_ipc(file)
@@ -76,15 +73,21 @@ def read(kind: str, type_name: str, file: Any, resolve: Callable[[str], object])
     """Return the value in a file."""
     if kind == NPY:
         return import_module("numpy").lib.format.read_array(file, allow_pickle=False)
-    if kind == BROADCAST:
-        return import_module("numpy").broadcast_to(*pickles.load(file, resolve))
     if kind == ARROW:
         frame = import_module("polars").read_ipc(file)
         return frame if type_name == "DataFrame" else frame.to_series()
     if kind in TOGETHER:
-        torch: Any = import_module("torch")
-        return torch.load(file, map_location=None if torch.cuda.is_available() else "cpu", weights_only=False)
+        torch, module = import_module("torch"), ModuleType("pickle")  # type: Any, Any
+        module.Unpickler = pickles.Unpickler
+        place = None if torch.cuda.is_available() else "cpu"
+        return torch.load(file, map_location=place, pickle_module=module, weights_only=False)
     return pickles.load(file, resolve)
+
+
+def columns(value: Any) -> str:
+    """Return the types of the columns of a frame or a series of polars, without what versions write differently."""
+    kinds = value.dtypes if name_of(type(value)) == "DataFrame" else [value.dtype]
+    return ", ".join(" ".join(re.findall(r"\b[A-Z]\w*", str(kind))) for kind in kinds)
 
 
 def owner(value: Any) -> int:

@@ -73,5 +73,30 @@ class Interrupts:
         return await self._run_code(code, result, async_=async_)
 
 
+class Watch:
+    """Tells an interrupt from a KeyboardInterrupt that code raises by itself, while it is entered."""
+
+    has_seen_one = False
+
+    def __enter__(self) -> Watch:
+        """Begin, in the main thread; in others there are no interrupts."""
+        self._handler: Any = signal.getsignal(signal.SIGINT)
+        self._set(self._on_signal)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End."""
+        self._set(self._handler)
+
+    def _set(self, handler: Any) -> None:
+        if callable(self._handler):
+            with suppress(ValueError):  # not in the main thread
+                signal.signal(signal.SIGINT, handler)
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        self.has_seen_one = True
+        self._handler(number, frame)
+
+
 def _do_nothing(_number: int, _frame: Any) -> None:
     pass

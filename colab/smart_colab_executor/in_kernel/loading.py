@@ -11,6 +11,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from . import formats, versions
+from .interrupts import Watch
 from .saved_state import (
     CHUNK_BYTES,
     FORMAT,
@@ -48,7 +49,8 @@ def load(shell: Any, root: str, path: str, names: list[str] | None, *, overwrite
             manifest = json.loads(archive.read(MANIFEST))
             if manifest["format"] != FORMAT:
                 raise SessionNotLoaded(f"{file} is of another version of smart-colab: update it here")
-            Loading(shell, archive, manifest).run(names, overwrite=overwrite)
+            with Watch() as interrupts:
+                Loading(shell, archive, manifest, interrupts).run(names, overwrite=overwrite)
     except FileNotFoundError:
         raise SavedSessionNotFound(f"there is no file {file}: bring it here first, or check the path") from None
     except (BadZipFile, LookupError, ValueError, TypeError, OSError) as error:
@@ -60,10 +62,11 @@ def load(shell: Any, root: str, path: str, names: list[str] | None, *, overwrite
 class Loading:
     """Reads the archive."""
 
-    def __init__(self, shell: Any, archive: ZipFile, manifest: dict[str, Any]) -> None:
+    def __init__(self, shell: Any, archive: ZipFile, manifest: dict[str, Any], interrupts: Watch) -> None:
         self._shell = shell
         self._archive = archive
         self._manifest = manifest
+        self._interrupts = interrupts
         self._entries: dict[str, Entry] = {entry["name"]: entry for entry in manifest["variables"]}
         self._values: dict[str, Any] = {}
         self._reasons: dict[str, str] = {}
@@ -135,11 +138,13 @@ class Loading:
         packages = {name: self._manifest["packages"][name] for name in entry.get("packages", ())}
         if entry.get("compiled") and self._manifest["python"] != versions.PYTHON:
             raise NotLoaded(
-                f"it has functions that Python {self._manifest['python']} compiled, and this is {versions.PYTHON}: "
-                "run the cells that define them again, then load the rest"
+                f"it has functions, or inner state, that only Python {self._manifest['python']} reads, "
+                f"and this is {versions.PYTHON}: run the cells that make them again, then load the rest"
             )
-        for name, saved in packages.items():
-            if obstacle := versions.obstacle(name, saved, is_imported=bool(entry.get("imported"))):
+        # Modules that a package names wrongly have no remedy: the package's version does.
+        for name, saved in sorted(packages.items(), key=lambda item: item[1].get("install") is None):
+            is_state = name in entry.get("state_of", ())
+            if obstacle := versions.obstacle(name, saved, is_imported=bool(entry.get("imported")), is_state=is_state):
                 raise NotLoaded(obstacle)
         for held in entry.get("holds", ()):
             try:
@@ -148,10 +153,12 @@ class Loading:
                 raise NotLoaded(f"it holds {held}: {error}") from None
         try:
             return self._of_format(entry)
-        except KeyboardInterrupt:
+        except NotLoaded:
             raise
         except BaseException as error:  # noqa: BLE001, RUF100 - any library's and the user's own
-            others = versions.differences(packages)
+            if self._interrupts.has_seen_one:
+                raise KeyboardInterrupt from error
+            others = versions.differences(self._manifest["python"], packages)
             raise NotLoaded(f"{reason_of(error)}{f' (saved with {others})' if others else ''}") from None
 
     def _of_format(self, entry: Entry) -> Any:
@@ -173,4 +180,7 @@ class Loading:
             while stream.read(CHUNK_BYTES):
                 pass
         member = Member(self._archive, self._archive.getinfo(entry["member"]))
-        return formats.read(entry["format"], entry["type"], io.BufferedReader(member, CHUNK_BYTES), self.value)
+        value = formats.read(entry["format"], entry["type"], io.BufferedReader(member, CHUNK_BYTES), self.value)
+        if entry["format"] == formats.ARROW and (found := formats.columns(value)) != entry["columns"]:
+            raise NotLoaded(versions.misread("polars", self._manifest["packages"]["polars"], entry["columns"], found))
+        return value

@@ -13,10 +13,12 @@ import importlib.util
 import io
 import pickle
 import sys
-from types import BuiltinFunctionType, CoroutineType, FunctionType, GeneratorType, ModuleType
+import weakref
+from types import BuiltinFunctionType, CodeType, CoroutineType, FunctionType, GeneratorType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from .classes import module_of
+from . import versions
+from .classes import is_a, module_of, mro_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +42,9 @@ class Contents:
         self.packages: set[str] = set()
         self.holds: set[str] = set()
         self.uses: set[str] = set()
-        # Whether it has functions as bytecode, which only the same version of Python runs.
+        # Packages by whose versions alone parts of it are read.
+        self.state_of: set[str] = set()
+        # Whether it has bytecode or inner state of Python, which only the same version of Python reads.
         self.is_compiled = False
         self._kinds: dict[int, type] = {}
 
@@ -54,13 +58,17 @@ class Contents:
                     "functions and classes of the session need cloudpickle: %pip install cloudpickle, and save again"
                 )
             self._add(module)
-        elif issubclass(kind, ModuleType):
-            check(value)
+            return
+        check(value)
+        if issubclass(kind, ModuleType):
             self._add(getattr(value, "__name__", None))
         elif id(kind) not in self._kinds:
             self._kinds[id(kind)] = kind
-            check(value)
             self._add(module_of(kind))
+            self.is_compiled |= kind is CodeType or any(map(versions.is_pythons_own, mro_of(kind)))
+            found = {package for package in map(versions.package_of_state, mro_of(kind)) if package}
+            self.state_of |= found
+            self.packages |= found
 
     def _add(self, module: object) -> None:
         package = module.partition(".")[0] if isinstance(module, str) else ""
@@ -77,6 +85,10 @@ def check(value: object) -> None:
     is_standard = value is sys.stdout or value is sys.stderr or value is sys.stdin
     if issubclass(kind, io.IOBase) and not issubclass(kind, (io.BytesIO, io.StringIO)) and not is_standard:
         raise Unsavable("an open file is a part of this process: save its path, and open it again")
+    if kind is memoryview or kind in weakref.ProxyTypes:
+        raise Unsavable(f"a {name_of(kind)} stands for another object, and would become a copy of it: save that one")
+    if is_a(value, "numpy", "MaskedArray") and value.hardmask:  # type: ignore[attr-defined]
+        raise Unsavable("numpy loses that a mask is hard: soften_mask() before, and harden_mask() where it is loaded")
     if issubclass(kind, ModuleType) and not _is_importable(value):
         raise Unsavable("a module that was made here cannot be imported again: run the cell that makes it again")
 
@@ -113,17 +125,19 @@ def pickler(space: dict[str, Any], known: dict[int, str], contents: Contents) ->
 
         def persistent_id(self, value: object) -> str | None:
             name = known.get(id(value))
-            if name is None:
-                contents.note(value)
-            else:
+            if name is not None:
                 contents.holds.add(name)
             return name
 
         def reducer_override(self, value: Any) -> Any:
+            contents.note(value)
             reduced = super().reducer_override(value) if base is not pickle.Pickler else NotImplemented
             if reduced is not NotImplemented:
-                contents.is_compiled |= issubclass(type(value), (FunctionType, type))
+                # What has a state is made again from its code; the rest is Python's own and has a name.
+                contents.is_compiled |= issubclass(type(value), (FunctionType, type)) and len(reduced) > 2
                 return reduced
+            if repeats(value):
+                return _repeated(value)
             kind: Any = type(value)
             if kind is _CACHED and getattr(value, "__module__", None) == "__main__":
                 return cached, (value.__wrapped__, value.cache_parameters())
@@ -156,17 +170,37 @@ def pickler(space: dict[str, Any], known: dict[int, str], contents: Contents) ->
 
 def load(file: Any, resolve: Callable[[str], object]) -> Any:
     """Return the value of a pickle; `resolve` returns another variable's."""
+    unpickler = Unpickler(file)
+    unpickler.persistent_load = resolve  # type: ignore[method-assign]
+    return unpickler.load()
 
-    class Unpickler(pickle.Unpickler):
-        def persistent_load(self, name: str) -> object:
-            return resolve(name)
 
-    return Unpickler(file).load()
+class Unpickler(pickle.Unpickler):
+    """Finds classes of the standard library that are elsewhere in another version."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return a class or a function by its name."""
+        # Only 3.13 has paths there.
+        return super().find_class("pathlib" if module == "pathlib._local" else module, name)
 
 
 def cached(function: Callable[..., Any], parameters: dict[str, Any]) -> Any:
     """Return a function that remembers its results, none so far; pickles name this function."""
     return functools.lru_cache(**parameters)(function)
+
+
+def repeats(value: Any) -> bool:
+    """Return whether it is an array of numpy that repeats a smaller one in its place, as `broadcast_to` makes one."""
+    kind = type(value)
+    return (module_of(kind), name_of(kind)) == ("numpy", "ndarray") and any(
+        stride == 0 and size > 1 for stride, size in zip(value.strides, value.shape, strict=True)
+    )
+
+
+def _repeated(array: Any) -> Any:
+    """Return how the pickle makes an array that repeats a smaller one from that."""
+    held = array[tuple(slice(None if stride else 1) for stride in array.strides)]
+    return sys.modules["numpy"].broadcast_to, (held, array.shape)
 
 
 class _SessionGlobals(dict[str, Any]):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from . import formats, pickles, versions
 from .classes import name_of
 from .facts import format_bytes
+from .interrupts import Watch
 from .pickles import Contents, Unsavable
 from .saved_state import FOLDER, FORMAT, MANIFEST, SavedSessionNotFound, SessionNotSaved, Table, count, place, reason_of
 from .variables import own_variables
@@ -44,8 +45,8 @@ def save(shell: Any, root: str, path: str, names: list[str] | None) -> None:
     partial = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb", buffering=1024 * 1024) as stream:
-            saving = Saving(shell.user_ns, space, _Sink(stream))
+        with partial.open("wb", buffering=1024 * 1024) as stream, Watch() as interrupts:
+            saving = Saving(shell.user_ns, space, _Sink(stream), interrupts)
             saving.run()
             if len(saving.reasons) == len(space):
                 reasons = "; ".join(f"{name}: {reason}" for name, reason in saving.reasons.items())
@@ -87,10 +88,11 @@ class _Sink:
 class Saving:
     """Writes the archive."""
 
-    def __init__(self, session: dict[str, Any], space: dict[str, Any], sink: _Sink) -> None:
+    def __init__(self, session: dict[str, Any], space: dict[str, Any], sink: _Sink, interrupts: Watch) -> None:
         self._session = session
         self._space = space
         self._sink = sink
+        self._interrupts = interrupts
         self._table = Table(list(space), "format, or why it is not saved")
         self._entries: list[dict[str, Any]] = []
         self._packages: set[str] = set()
@@ -203,9 +205,12 @@ class Saving:
             "packages": sorted(contents.packages),
             "holds": sorted(contents.holds),
             "uses": sorted(contents.uses),
+            "state_of": sorted(contents.state_of),
             "compiled": contents.is_compiled,
             "imported": imported,
         }
+        if kind == formats.ARROW:
+            found["columns"] = formats.columns(self._space[name])
         self._enter(name, kind, member[1], kind + note, **found)
 
     def _enter(self, name: str, kind: str, size: int, text: str, **found: Any) -> None:
@@ -222,8 +227,8 @@ class Saving:
 
     def _raise_final(self, error: BaseException) -> None:
         """Raise what ends the saving: an interrupt, and an error of the file, whatever a library made of it."""
-        if isinstance(error, KeyboardInterrupt):
-            raise error
+        if self._interrupts.has_seen_one:
+            raise KeyboardInterrupt from error
         if self._sink.error is not None:
             raise self._sink.error
 
