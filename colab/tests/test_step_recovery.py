@@ -88,6 +88,19 @@ def iterations(job: Job) -> list[int]:
     return [event["iteration"] for event in job.spool.events() if event["type"] == "progress"]
 
 
+def test_reports_in_any_order_are_read_back_once_each(tmp_path: Path) -> None:
+    with Recorder(tmp_path, batch_size=None, setup=None, cluster="local") as recorder:
+        job = recorder.job
+        job.begin_step("kernel", 1, MEMORY)
+        for count, iteration in enumerate([3, 1, 5, 0], 1):
+            with job.reports.path.open("ab") as file:
+                file.write(report(iteration))
+            if count == 2:
+                job.output("smart_colab_reported", {"count": count})
+    found = read_back(tmp_path)
+    assert (iterations(found), found.record.completed, found.record.state) == ([3, 1, 5, 0], 4, "lost")
+
+
 # The executor's writes to disk for a job's steps; it is killed before or after each of them.
 WRITES = [(Spool, "append"), (Spool, "append_all"), (Reports, "create"), (Reports, "remove"), (Reports, "take")]
 

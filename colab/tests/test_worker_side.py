@@ -132,21 +132,20 @@ def test_an_operation_that_has_ended_runs_no_further_iteration(begin: Begin) -> 
 
 
 @pytest.mark.parametrize(
-    ("error", "end", "said"),
+    ("error", "end", "reported", "uncounted"),
     [
-        (
-            {"ename": "ValueError", "evalue": "", "traceback": []},
-            "stop",
-            "the first one that is not done: they do not count, and run again",
-        ),
-        (None, "break", "the break: they do not count"),
+        ({"ename": "ValueError", "evalue": "", "traceback": []}, "stop", [2, 3, 0], 1),
+        (None, "break", [2, 3, 0, 1], 3),
     ],
 )
-def test_what_ran_after_the_end_of_the_loop_is_counted(
-    monkeypatch: pytest.MonkeyPatch, error: object, end: str, said: str
+def test_what_ran_and_does_not_count_is_counted(
+    monkeypatch: pytest.MonkeyPatch, error: object, end: str, reported: list[int], uncounted: int
 ) -> None:
     monkeypatch.setattr(on_cluster, "WorkerPackage", MagicMock)
-    work = cluster_work.Work("local", "", "", range(10), False, {}, lambda *_: None, MagicMock(), MagicMock())
+    seen: list[int] = []
+    work = cluster_work.Work(
+        "local", "", "", range(10), False, {}, lambda at, *_: seen.append(at), MagicMock(), MagicMock()
+    )
     loop = on_cluster._Loop(work, MagicMock())
     batches = [cluster_work.Batch(n, [n]) for n in range(6)]
     loop._in_flight = {batch.number: batch for batch in batches}
@@ -155,8 +154,9 @@ def test_what_ran_after_the_end_of_the_loop_is_counted(
     for position, came in [(2, (None, None)), (3, (None, None)), (0, (None, None)), (1, (error, end))]:
         loop._take(batches[position], {"done": [([], position, None, *came)], "seconds": 0.0})
     with suppress(cluster_work.WorkFailed):
-        loop._report()
-    assert loop._summary().endswith(f"; up to 3 others ran after {said}")
+        loop._end()
+    loop._sum_up()
+    assert (seen, work.uncounted) == (reported, uncounted)
 
 
 SESSION = ["model", "total", "found", "kept"]

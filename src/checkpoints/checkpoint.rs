@@ -11,7 +11,7 @@ use super::retry::Retry;
 use crate::base::advice::Advice;
 use crate::base::ids::JobId;
 use crate::jobs::body_line::body_line;
-use crate::wire::event::Progress;
+use crate::wire::event::{Progress, Reruns};
 
 const VERSION: u64 = 2;
 /// Written by bridges that sent a job for each batch; what such a file says is good.
@@ -35,6 +35,11 @@ pub(crate) struct Checkpoint {
     pub(crate) session: String,
     pub(crate) total: u64,
     pub(crate) completed: u64,
+    /// Iterations that finished ahead of the first one that has not; `ahead` keeps them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) ahead: u64,
+    #[serde(default, skip_serializing_if = "Reruns::is_none")]
+    pub(crate) reruns: Reruns,
     /// `break` ended the operation before its last iteration.
     pub(crate) ended_by_break: bool,
     pub(crate) skipped_count: u64,
@@ -105,6 +110,12 @@ pub(crate) struct Flight {
     /// The kernel that it began in.
     #[serde(default)]
     pub(crate) kernel_id: Option<String>,
+    /// Its iterations may finish in any order.
+    #[serde(default, skip_serializing_if = "Not::not")]
+    pub(crate) is_unordered: bool,
+    /// It runs the iterations before this one; none if it runs all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<u64>,
 }
 
 /// An end that is not success.
@@ -144,6 +155,8 @@ impl Flight {
             is_retry,
             is_looping: is_set_up,
             kernel_id: None,
+            is_unordered: false,
+            until: None,
         }
     }
 }
@@ -171,6 +184,8 @@ impl Checkpoint {
             session,
             total,
             completed: 0,
+            ahead: 0,
+            reruns: Reruns::default(),
             ended_by_break: false,
             skipped_count: 0,
             skipped: Vec::new(),
@@ -200,10 +215,11 @@ impl Checkpoint {
         }
         let mut checkpoint: Self = serde_json::from_slice(bytes).map_err(corrupt)?;
         checkpoint.version = VERSION;
-        if checkpoint.completed > checkpoint.total {
+        let claimed = checkpoint.completed.checked_add(checkpoint.ahead);
+        if claimed.is_none_or(|claimed| claimed > checkpoint.total) {
             return Err(Unreadable::Corrupt(format!(
-                "it claims {} of {} iterations",
-                checkpoint.completed, checkpoint.total
+                "it claims {} and {} of {} iterations",
+                checkpoint.completed, checkpoint.ahead, checkpoint.total
             )));
         }
         Ok(checkpoint)
@@ -264,12 +280,20 @@ impl Checkpoint {
         !self.is_finished() && self.in_flight.as_ref().is_some_and(may_run)
     }
 
+    pub(crate) fn ahead_if_any(&self) -> Option<u64> {
+        Some(self.ahead).filter(|ahead| *ahead > 0)
+    }
+
+    pub(crate) fn reruns_if_any(&self) -> Option<Reruns> {
+        Some(self.reruns).filter(|reruns| !reruns.is_none())
+    }
+
     pub(crate) fn remaining(&self) -> u64 {
         let again = self.retry.as_ref().map_or(0, Retry::remaining);
         if self.is_through() {
             again
         } else {
-            again + self.total - self.completed
+            again + self.total - self.completed - self.ahead
         }
     }
 
@@ -341,6 +365,11 @@ impl Checkpoint {
             retry.done += 1;
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 pub(crate) fn now() -> String {

@@ -16,6 +16,7 @@ const CHECKPOINT: &str = "checkpoint.json";
 const PREVIOUS: &str = "checkpoint.prev.json";
 const PLAN: &str = "plan.json";
 const RESULTS: &str = "results.jsonl";
+const AHEAD: &str = "ahead.jsonl";
 const RUNS: &str = "runs";
 const LOCK: &str = "lock";
 
@@ -54,6 +55,11 @@ impl Folder {
     /// The values of the iterations, a line each.
     pub(crate) fn results(&self) -> PathBuf {
         self.path.join(RESULTS)
+    }
+
+    /// The reports of iterations that finished ahead of an earlier one.
+    pub(crate) fn ahead(&self) -> PathBuf {
+        self.path.join(AHEAD)
     }
 
     /// The record of a run of code under this name; its files are beside it.
@@ -213,6 +219,7 @@ fn is_kept(name: &str) -> bool {
         .any(|own| name.strip_prefix(own).is_some_and(is_aside))
         || name == RESULTS
         || name == PLAN
+        || name == AHEAD
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {
@@ -257,6 +264,12 @@ mod tests {
         checkpoint
     }
 
+    fn ahead(ahead: u64) -> Checkpoint {
+        let mut checkpoint = checkpoint(6);
+        checkpoint.ahead = ahead;
+        checkpoint
+    }
+
     /// A folder whose current checkpoint says 6 and whose previous one says 3.
     fn folder() -> (tempfile::TempDir, Folder) {
         let dir = tempfile::tempdir().unwrap();
@@ -297,6 +310,8 @@ mod tests {
             &whole[..whole.len() / 2],
             over.to_string().as_bytes(),
             checkpoint(11).to_bytes().unwrap().as_slice(),
+            ahead(5).to_bytes().unwrap().as_slice(),
+            ahead(u64::MAX).to_bytes().unwrap().as_slice(),
         ] {
             let (_dir, folder) = folder();
             fs::write(folder.checkpoint(), bytes).unwrap();

@@ -1,13 +1,14 @@
 //! Checkpoints on this computer, by name: the progress of a chunked operation, or the result of a run of code.
 //!
 //! - `name`: which names there may be; `folder`: the files of one name;
-//! - [`plan`]: what an operation is to do; `checkpoint`: its state, as it stands on disk; `retry`: skipped iterations that
-//!   run again; `run`: a run's record, likewise;
+//! - [`plan`]: what an operation is to do; `checkpoint`: its state, as it stands on disk; `ahead`: iterations that finished
+//!   before an earlier one; `retry`: skipped iterations that run again; `run`: a run's record, likewise;
 //! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
 //! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `transfer`; knows nothing of MCP, nor of how an operation runs.
 
+pub(crate) mod ahead;
 pub(crate) mod checkpoint;
 mod cluster;
 mod error;

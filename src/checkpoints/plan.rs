@@ -201,15 +201,28 @@ impl Plan {
         self.cluster().is_none_or(cluster::is_variable)
     }
 
-    /// One job for all that is left, or for skipped iterations: in the kernel where the setup has run, or after a setup of its own.
-    pub(crate) fn request(&self, checkpoint: &Checkpoint, flight: &Flight) -> JobRequest {
+    /// Whether iterations may finish in any order.
+    pub(crate) fn is_unordered(&self) -> bool {
+        self.cluster().is_some()
+    }
+
+    /// One job for all that is left, for the iterations `missing` of it if there are any, or for skipped ones: in the kernel where the setup has
+    /// run, or after a setup of its own.
+    pub(crate) fn request(
+        &self,
+        checkpoint: &Checkpoint,
+        flight: &Flight,
+        missing: Vec<u64>,
+    ) -> JobRequest {
         let cluster = self.cluster();
         let is_set_up_here = self.has_setup_in_session();
         let kernel_id = checkpoint.kernel_id.as_deref().filter(|_| is_set_up_here);
         let retry = checkpoint.retry.as_ref().filter(|_| flight.is_retry);
-        let (start, stop) = retry.map_or((checkpoint.completed, self.n_iterations), |retry| {
-            (retry.done, retry.total())
-        });
+        let (start, stop, numbers) = match retry {
+            Some(retry) => (retry.done, retry.total(), Some(retry.iterations.clone())),
+            None if missing.is_empty() => (checkpoint.completed, self.n_iterations, None),
+            None => (0, missing.len() as u64, Some(missing)),
+        };
         JobRequest {
             code: self.loop_code.clone(),
             session: self.session.clone(),
@@ -223,7 +236,7 @@ impl Plan {
                 cluster: cluster.map(str::to_owned),
                 worker_setup: cluster.map(|_| self.setup_code.clone()),
                 setup: (is_set_up_here && kernel_id.is_none()).then(|| self.setup_code.clone()),
-                numbers: retry.map(|retry| retry.iterations.clone()),
+                numbers,
             }),
             kernel_id: kernel_id.map(str::to_owned),
             folder: None,
@@ -318,13 +331,25 @@ mod tests {
                 cluster: cluster.map(str::to_owned),
                 ..plan()
             };
-            let request = plan.request(&plan.begin(), &Flight::new(false, false));
+            let request = plan.request(&plan.begin(), &Flight::new(false, false), Vec::new());
             let sent = request.iterations.unwrap();
             assert_eq!(sent.batch_size, batch_size);
             assert_eq!(
                 (sent.setup.as_deref(), sent.worker_setup.as_deref()),
                 (setup, worker_setup)
             );
+        }
+    }
+
+    #[test]
+    fn a_job_runs_only_what_is_missing() {
+        let mut checkpoint = plan().begin();
+        checkpoint.completed = 2;
+        for (missing, start, stop) in [(Vec::new(), 2, 10), (vec![2, 5], 0, 2)] {
+            let request = plan().request(&checkpoint, &Flight::new(true, false), missing.clone());
+            let sent = request.iterations.unwrap();
+            assert_eq!((sent.start, sent.stop), (start, stop));
+            assert_eq!(sent.numbers.unwrap_or_default(), missing);
         }
     }
 

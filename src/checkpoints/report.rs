@@ -13,6 +13,7 @@ use super::run::{KeptRun, Runs, Timing};
 use crate::base::advice::{Advice, Step};
 use crate::base::text::Excerpt;
 use crate::edge::{journal, store};
+use crate::wire::event::Reruns;
 use crate::wire::job::OnError;
 
 /// Newest results that a report shows; the file holds all.
@@ -51,6 +52,11 @@ pub struct CheckpointReport {
     pub state: String,
     /// Iterations before this one finished.
     pub completed: Option<u64>,
+    /// Iterations beyond that which are done, too, on a cluster; their results follow in their turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reruns: Option<Reruns>,
     pub total: Option<u64>,
     pub remaining: Option<u64>,
     pub progress_pct: Option<f64>,
@@ -130,6 +136,8 @@ pub(crate) fn report_operation(
         kind: Kind::Chunked,
         state: state.to_owned(),
         completed: Some(checkpoint.completed),
+        ahead: checkpoint.ahead_if_any(),
+        reruns: checkpoint.reruns_if_any(),
         total: Some(checkpoint.total),
         remaining: Some(checkpoint.remaining()),
         progress_pct: Some(checkpoint.progress_pct()),
@@ -228,6 +236,8 @@ pub(crate) fn report_result(runs: Runs) -> Result<CheckpointReport, CheckpointEr
         kind: Kind::Result,
         state,
         completed: None,
+        ahead: None,
+        reruns: None,
         total: None,
         remaining: None,
         progress_pct: None,

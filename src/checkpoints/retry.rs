@@ -14,7 +14,7 @@ const MAX_ITERATIONS: usize = 1_000;
 /// The skipped iterations of one job; empty before they are looked up.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Retry {
-    /// In ascending order.
+    /// First those that have run again, then the others in ascending order.
     pub(crate) iterations: Vec<u64>,
     /// How many of them have run again.
     pub(crate) done: u64,
@@ -27,6 +27,16 @@ impl Retry {
         self.iterations.get(at).copied()
     }
 
+    /// Makes an iteration the next one, if it has not run again: it has finished ahead of earlier ones.
+    pub(crate) fn bring_forward(&mut self, iteration: u64) {
+        let waiting = usize::try_from(self.done).unwrap_or(usize::MAX);
+        if let Some(waiting) = self.iterations.get_mut(waiting..)
+            && let Some(at) = waiting.iter().position(|one| *one == iteration)
+        {
+            waiting[..=at].rotate_right(1);
+        }
+    }
+
     pub(crate) fn remaining(&self) -> u64 {
         self.total().saturating_sub(self.done)
     }
@@ -37,7 +47,7 @@ impl Retry {
 
     /// The skipped iterations after these, by the first `covered` bytes of the results; none if there are none.
     pub(crate) fn following(&self, results: &Path, covered: u64) -> io::Result<Option<Self>> {
-        let after = self.iterations.last().map_or(0, |last| last + 1);
+        let after = self.iterations.iter().max().map_or(0, |last| last + 1);
         let skipped = skipped(results, covered)?;
         let iterations: Vec<u64> = skipped
             .range(after..)
@@ -78,6 +88,25 @@ mod tests {
     use std::fs;
 
     use super::Retry;
+
+    #[test]
+    fn iterations_that_finish_ahead_run_again_once_each() {
+        let iterations = vec![2, 5, 7, 9];
+        let mut retry = Retry {
+            iterations,
+            done: 0,
+        };
+        let mut counted = Vec::new();
+        for finished in [7, 7, 2, 3, 9, 2, 5, 5] {
+            retry.bring_forward(finished);
+            if retry.current() == Some(finished) {
+                retry.done += 1;
+                counted.push(finished);
+            }
+        }
+        assert_eq!(counted, [7, 2, 9, 5]);
+        assert_eq!(retry.remaining(), 0);
+    }
 
     #[test]
     fn iterations_whose_last_result_is_an_error_follow_in_order() {

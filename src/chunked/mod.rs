@@ -4,10 +4,11 @@
 //! - [`order`]: what one call asks for;
 //! - `running`: an operation that this process works on, and the calls that wait for it;
 //! - `operation`: that work; `reader` takes what the job reports;
-//! - `ledger`: the books meanwhile; what stands on disk is in `checkpoints`;
+//! - `ledger`: the books meanwhile, `result_line` a line of the results; what stands on disk is in `checkpoints`;
 //! - `outcome`: what the model sees; `stop`: why an operation stopped.
 //!
-//! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent.
+//! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent. What
+//! finishes ahead of iteration `k`, on a cluster, is kept and counted in its turn.
 //!
 //! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `checkpoints`; knows nothing of MCP.
 
@@ -17,6 +18,7 @@ pub mod order;
 mod outcome;
 mod output;
 mod reader;
+mod result_line;
 mod running;
 mod stop;
 
@@ -356,8 +358,8 @@ async fn watch(
             () = sleep(WATCH_INTERVAL) => {}
         }
         let Some(now) = folder.load()? else { break };
-        if now.completed != checkpoint.completed {
-            let (done, total) = (now.completed, now.total);
+        let (done, total) = (now.completed + now.ahead, now.total);
+        if done != checkpoint.completed + checkpoint.ahead {
             (caller.report)(Progress::Count { done, total });
         }
         checkpoint = now;

@@ -129,8 +129,14 @@ impl Operation {
     async fn send(&mut self, flight: Flight) -> Result<Option<End>, CheckpointError> {
         self.begin(&flight);
         let request = {
-            let checkpoint = &self.running.books().ledger.checkpoint;
-            self.running.plan.request(checkpoint, &flight)
+            let (plan, ledger) = (&self.running.plan, &mut self.running.books().ledger);
+            let missing = if flight.is_retry {
+                Vec::new()
+            } else {
+                ledger.missing()
+            };
+            ledger.bound(plan.is_unordered(), missing.last().map(|last| last + 1))?;
+            plan.request(&ledger.checkpoint, &flight, missing)
         };
         // The answer is not held: other calls of the session may wait for this one's arrival.
         let caller = self.caller().at_most(Duration::ZERO);
@@ -290,7 +296,9 @@ impl Operation {
         let Some(flight) = books.ledger.checkpoint.in_flight.clone() else {
             return Ok(None);
         };
+        let reruns = books.reruns.take();
         let checkpoint = &mut books.ledger.checkpoint;
+        checkpoint.reruns += reruns.unwrap_or_default();
         if job.variables_lost {
             checkpoint.kernel_id = None;
         }
@@ -309,6 +317,8 @@ impl Operation {
             {
                 None
             }
+            // The next job runs the rest.
+            JobState::Succeeded if flight.until.is_some_and(|until| until <= completed) => None,
             // An earlier call was stopped; this one goes on.
             JobState::Interrupted if flight.cancelled && !self.running.stop.is_cancelled() => None,
             JobState::Succeeded if job.variables_lost => Some(explain(None)),
@@ -317,7 +327,7 @@ impl Operation {
                 "a loop succeeded without reporting all of its iterations",
             )),
             JobState::Failed if flight.is_looping && job.reason == Some(Reason::KernelDied) => {
-                self.losses.count(completed, true);
+                self.losses.count(completed + checkpoint.ahead, true);
                 if self.losses.processes == 1 {
                     let why = explain(None);
                     let note = format!(
@@ -352,8 +362,8 @@ impl Operation {
         checkpoint.kernel_id = None;
         let is_retry = (checkpoint.in_flight.as_ref()).is_some_and(|flight| flight.is_retry);
         let next = checkpoint.current(is_retry);
-        self.losses
-            .count(next.unwrap_or(checkpoint.completed), false);
+        let completed = next.unwrap_or(checkpoint.completed);
+        self.losses.count(completed + checkpoint.ahead, false);
         books.ledger.land(None)?;
         books.output.job_runs = false;
         let is_hopeless = self.losses.machines > MAX_LOSSES;

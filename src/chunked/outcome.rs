@@ -12,6 +12,7 @@ use crate::base::text::Room;
 use crate::checkpoints::checkpoint::{Checkpoint, Skipped};
 use crate::jobs::body::Part;
 use crate::jobs::keep::Kept;
+use crate::wire::event::Reruns;
 use crate::wire::job::ClusterView;
 
 /// Skipped iterations listed in an answer.
@@ -45,6 +46,11 @@ pub struct Facts {
     pub error: Option<String>,
     /// Iterations before this number are done.
     pub completed: u64,
+    /// Iterations beyond that which are done, too, on a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ahead: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reruns: Option<Reruns>,
     pub total: u64,
     pub remaining: u64,
     pub progress_pct: f64,
@@ -96,6 +102,8 @@ impl Outcome {
             code: None,
             error: None,
             completed: checkpoint.completed,
+            ahead: checkpoint.ahead_if_any(),
+            reruns: checkpoint.reruns_if_any(),
             total: checkpoint.total,
             remaining: checkpoint.remaining(),
             progress_pct: checkpoint.progress_pct(),

@@ -67,13 +67,16 @@ impl Reader for JobReader<'_> {
             }
             EventKind::Batch { .. } => books.ledger.begin_batch().map(|()| true),
             EventKind::Progress(progress) => books.ledger.credit(progress),
+            EventKind::Finished(finished) => {
+                books.reruns = finished.reruns;
+                Ok(false)
+            }
             EventKind::Stream { .. }
             | EventKind::DisplayData { .. }
             | EventKind::ExecuteResult { .. }
             | EventKind::Widgets { .. }
             | EventKind::ClearOutput { .. }
             | EventKind::Error(_)
-            | EventKind::Finished(_)
             | EventKind::Unknown => Ok(false),
         };
         let flight = books.ledger.checkpoint.in_flight.as_ref();

@@ -21,6 +21,7 @@ use crate::checkpoints::checkpoint::Checkpoint;
 use crate::checkpoints::plan::Plan;
 use crate::jobs::Jobs;
 use crate::jobs::control::explain_queue;
+use crate::wire::event::Reruns;
 use crate::wire::job::Job;
 use crate::wire::state::JobState;
 
@@ -69,6 +70,8 @@ pub(super) struct Books {
     pub(super) job: Option<Job>,
     /// The newest event that was taken.
     pub(super) seen: u64,
+    /// What the job ran in vain, once it has ended.
+    pub(super) reruns: Option<Reruns>,
     /// The error that currently keeps the operation from the runtime.
     pub(super) trouble: Option<CheckpointError>,
     is_over: bool,
@@ -112,6 +115,7 @@ impl Running {
                 output: Output::new(),
                 job: None,
                 seen: 0,
+                reruns: None,
                 trouble: None,
                 is_over: false,
                 end: None,

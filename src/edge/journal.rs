@@ -62,6 +62,20 @@ impl Journal {
         Ok(())
     }
 
+    /// The line that begins at this byte, with its end.
+    ///
+    /// # Errors
+    /// File system errors.
+    pub fn line_at(&mut self, at: u64) -> io::Result<String> {
+        self.file.flush()?;
+        let mut file = self.file.get_ref();
+        file.seek(SeekFrom::Start(at))?;
+        let mut line = String::new();
+        let read = BufReader::new(file).read_line(&mut line);
+        file.seek(SeekFrom::Start(self.length))?;
+        read.map(|_| line)
+    }
+
     /// Flushes all appended lines to disk.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The events of a job, in Jupyter's names and shapes.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -128,7 +129,7 @@ impl PythonError {
 /// The end of one iteration of a loop.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Iterations before this number are done.
+    /// Iterations before this number are done; on a cluster, as many are reported.
     pub completed: u64,
     pub total: u64,
     pub message: Option<String>,
@@ -154,6 +155,9 @@ pub struct Finished {
     /// Exit code of the last `!command` that failed; minus the signal that ended it.
     #[serde(default)]
     pub exit_code: Option<i64>,
+    /// For a loop on a cluster.
+    #[serde(default)]
+    pub reruns: Option<Reruns>,
     /// Memory available on the machine before the job.
     pub memory_before_gb: Option<f64>,
     pub memory_after_gb: Option<f64>,
@@ -164,6 +168,29 @@ pub struct Finished {
     /// one that is gone, or that comes from a file of the machine now.
     #[serde(default)]
     pub packages: BTreeMap<String, Option<String>>,
+}
+
+/// Iterations of a loop on a cluster that ran more than once, or in vain: at most these.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reruns {
+    /// A worker began them though another had before.
+    pub began_again: u64,
+    /// They ran, or were running at the end, and were not reported.
+    pub uncounted: u64,
+}
+
+impl Reruns {
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl AddAssign for Reruns {
+    fn add_assign(&mut self, other: Self) {
+        self.began_again += other.began_again;
+        self.uncounted += other.uncounted;
+    }
 }
 
 /// A value of `data` that is stored at `/jobs/{id}/blobs/{blob}` instead of in the event.

@@ -104,7 +104,7 @@ pub struct Job {
     pub timeout_sec: f64,
     #[serde(default, rename = "loop")]
     pub iterations: Option<Iterations>,
-    /// The loop's iterations before this number are reported; none where there is no loop.
+    /// The loop's iterations before this number are reported, on a cluster as many; none where there is no loop.
     #[serde(default)]
     pub completed: Option<u64>,
     pub created_at: String,

@@ -88,12 +88,22 @@ struct Record {
     request: JobRequest,
     job: Job,
     events: Vec<Event>,
-    /// The next iteration or, if `within`, the running one.
+    /// The loop's iterations in the order in which they run.
+    order: Vec<u64>,
+    start: u64,
+    /// The position of the next iteration or, if `within`, of the running one.
     at: u64,
     within: bool,
     /// Where the batch ends that runs; at its start the next one begins.
     batch_stop: u64,
     is_set_up: bool,
+}
+
+impl Record {
+    fn iteration(&self) -> u64 {
+        let position = usize::try_from(self.at - self.start).unwrap();
+        self.order.get(position).copied().unwrap_or(self.at)
+    }
 }
 
 impl World {
@@ -120,7 +130,7 @@ impl World {
     fn strike_at(&mut self, id: JobId) -> Option<Strike> {
         let record = &self.jobs[&id];
         let runs = record.job.state == JobState::Running && record.request.iterations.is_some();
-        let (at, within, steps) = (record.at, record.within, self.steps);
+        let (at, within, steps) = (record.iteration(), record.within, self.steps);
         let is_due = |when: &When| match *when {
             When::Before(i) => runs && !within && at == i,
             When::Within(i) => runs && within && at == i,
@@ -155,11 +165,13 @@ impl World {
                 self.without_setup += 1;
                 return self.raise(id, "NameError", "name 'x' is not defined");
             }
-            *self.begun.entry(at).or_default() += 1;
-            self.log.push(at);
+            let iteration = record.iteration();
+            *self.begun.entry(iteration).or_default() += 1;
+            self.log.push(iteration);
             self.record(id).within = true;
             return;
         }
+        let (position, at) = (at, record.iteration());
         self.record(id).within = false;
         let fails = self.failing.get(&at).copied();
         if fails == Some(Fails::Once) {
@@ -176,7 +188,7 @@ impl World {
         self.emit(
             id,
             EventKind::Progress(Progress {
-                completed: at + 1,
+                completed: position + 1,
                 total: loop_.total,
                 message: breaks.then(|| "break".to_owned()),
                 iteration: Some(at),
@@ -189,7 +201,7 @@ impl World {
                 error: fails.map(|_| error("ValueError", &format!("no {at}"))),
             }),
         );
-        self.record(id).at = if breaks { loop_.stop } else { at + 1 };
+        self.record(id).at = if breaks { loop_.stop } else { position + 1 };
         if self.record(id).at == self.record(id).batch_stop {
             self.let_others_pass();
         }
@@ -277,7 +289,7 @@ impl World {
         self.queue.retain(|queued| *queued != id);
         let record = self.record(id);
         if std::mem::take(&mut record.within) {
-            let at = record.at;
+            let at = record.iteration();
             *self.cut_off.entry(at).or_default() += 1;
         }
         let gone = self.kernel.is_none();
@@ -296,6 +308,7 @@ impl World {
                 memory_before_gb: None,
                 memory_after_gb: None,
                 exit_code: None,
+                reruns: None,
                 memory_delta_mb: None,
                 warning: None,
                 packages: BTreeMap::new(),

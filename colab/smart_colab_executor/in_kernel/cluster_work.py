@@ -25,11 +25,14 @@ class Work:
     numbers: Sequence[int]
     skip_errors: bool
     variables: Mapping[str, Any]
-    # Reports the iteration at this position of `numbers`, with its result, marks, error and `break`.
+    # Reports the iteration at this position of `numbers`, with its result, marks, error and `break`, which is the last.
     report: Callable[[int, Any, Any, Any, str | None], None]
     say: Callable[[str, str], None]
     # Shows how the cluster is now, in the form of `cluster_view`.
     show: Callable[[dict[str, Any]], None]
+    # Iterations that a worker began though another had before, and those that ran and were not reported: at most these.
+    began_again: int = 0
+    uncounted: int = 0
 
 
 @dataclass(eq=False)

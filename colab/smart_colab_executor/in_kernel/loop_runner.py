@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import cluster_work, loops, on_cluster, tracebacks
 from .jsonline import dump
-from .messages import CLUSTER_TYPE, REPORTED_TYPE, ExitCalled
+from .messages import CLUSTER_TYPE, REPORTED_TYPE, RERUNS_TYPE, ExitCalled
 from .plain_values import plain
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class LoopRunner:
         """Run all iterations on a cluster, and report them. Raises ReportNotWritten, and as `on_cluster.run` does."""
         self._open_reports()
         parent = self._shell.kernel.get_parent("shell")
+        self._completed = self._start
         work = cluster_work.Work(
             cluster=self._cluster,
             setup=self._shell.transform_cell(self._worker_setup),
@@ -122,10 +123,14 @@ class LoopRunner:
             say=lambda name, text: getattr(sys, name).write(text),
             show=lambda view: self._output.send(CLUSTER_TYPE, view, parent),
         )
-        on_cluster.run(work)
+        try:
+            on_cluster.run(work)
+        finally:
+            counts = {"began_again": work.began_again, "uncounted": work.uncounted}
+            self._output.send(RERUNS_TYPE, counts, parent)
 
     def _report_from_cluster(self, position: int, result: Any, marked: Any, error: Any, end: str | None) -> None:
-        self._completed, self._iteration = self._start + position + 1, self._numbers[position]
+        self._completed, self._iteration = self._completed + 1, self._numbers[position]
         self._error = error
         self._write_report(end, result, marked)
 

@@ -16,6 +16,8 @@ FAILED_TYPE = "smart_colab_command_failed"
 REPORTED_TYPE = "smart_colab_reported"
 # How the cluster is that a loop runs on; the content is `cluster_view`'s.
 CLUSTER_TYPE = "smart_colab_cluster"
+# How many iterations a cluster began again, and ran without counting them.
+RERUNS_TYPE = "smart_colab_reruns"
 # A question of `input()`; the content has its number and its prompt.
 QUESTION_TYPE = "smart_colab_question"
 # It ended without an answer.

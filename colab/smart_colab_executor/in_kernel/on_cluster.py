@@ -1,8 +1,8 @@
 """Runs the iterations of a loop on a cluster of `distributed`, from the session's kernel.
 
 Runs in the kernel, as `_smart_colab.on_cluster`. Code goes to the workers as text, and results come back in their plain
-form, so nothing of the user's is pickled. Iterations are sent in batches, in order; what has finished is reported in
-order, too. If a worker process ends, the scheduler gives its batches to others.
+form, so nothing of the user's is pickled. Iterations are sent in batches, in order, and reported as they finish. If a
+worker process ends, the scheduler gives its batches to others.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ MAX_BATCH = 10_000
 # Batches in flight for each thread of a worker, and beyond these.
 AHEAD_PER_THREAD = 2
 AHEAD = 2
-# Finished iterations that wait for an earlier one, and are lost with the kernel; more are not sent then.
-MAX_HELD = 10_000
+# Batches in flight on however many threads: the gaps that they may leave among the finished iterations.
+MAX_IN_FLIGHT = 10_000
+# How far the iterations in flight may lie apart: the bridge keeps what has finished ahead of one that has not.
+MAX_AHEAD = 1_000_000
 LOOK_INTERVAL_SEC = 1.0
 STATUS_INTERVAL_SEC = 60.0
 
@@ -77,22 +79,22 @@ class _Loop:
         # None wakes it.
         self._arrived: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._in_flight: dict[int, Batch] = {}
+        # A worker may have begun them all the same.
+        self._cancelled: dict[int, Batch] = {}
         self._sent = 0
         # The rest of batches that were not run to their end.
         self._rests: deque[list[int]] = deque()
         # Those whose workers ended each time: one of them may be the cause.
         self._suspects: deque[int] = deque()
-        self._finished: dict[int, Finished] = {}
         self._reported = 0
-        # Iterations from here on are not wanted: the loop ends at the one before.
+        # No iteration begins from here on.
         self._limit = len(work.numbers)
-        # Iterations beyond the limit that a worker may have run.
-        self._dropped = 0
+        # The iteration just before the limit, if it ends the loop; it is shown when all before it are reported.
+        self._last: Finished | None = None
         self._is_interrupted = False
         self._batches = 0
         self._seconds: float | None = None
         self._size = 1
-        self._run_again = 0
         self._threads = 0
         self._workers: set[str] = set()
         self._lost = 0
@@ -108,17 +110,17 @@ class _Loop:
             client.subscribe_topic(self._key, self._on_start)
             client.register_plugin(self._package.plugin(self._key, arguments, is_own=self._cluster.is_own))
             with deferred(self._interrupt):
-                while self._reported < self._limit and not self._is_interrupted:
-                    self._send()
+                while not self._is_interrupted and self._send():
                     self._receive()
-                if self._reported < self._limit:
+                if self._in_flight:
                     self._finish_begun()
-            self._say(self._summary())
-            if self._reported < self._limit:
+            if self._in_flight or self._next_positions():
                 raise KeyboardInterrupt
+            self._end()
         except (OSError, TimeoutError) as error:
             raise ClusterError(self._gone(error)) from error
         finally:
+            self._sum_up()
             self._leave()
 
     def _interrupt(self) -> None:
@@ -126,16 +128,29 @@ class _Loop:
         self._arrived.put(None)
 
     def _finish_begun(self) -> None:
-        """Let the iterations that run end, and report what is complete then; begin no other."""
+        """Let the iterations that run end, and report them; begin no other."""
         self._say("interrupted: iterations that run may finish, and no other begins; interrupt again to end at once")
         self._end_on_workers()
         while self._in_flight and self._threads:
             self._receive()
 
+    def _end(self) -> None:
+        """Show the iteration that ends the loop, if one does: all before it are reported. Raises what it has raised."""
+        last, self._last = self._last, None
+        if last is None:
+            return
+        if last.error is not None:
+            self._show(last.output)
+            raise WorkFailed.of(last.error)
+        self._report(self._limit - 1, last)
+        self._work.uncounted += self._reported - self._limit
+        self._reported = self._limit
+
     # --- sending ------------------------------------------------------------------------------------------------------
 
-    def _send(self) -> None:
-        most = AHEAD_PER_THREAD * self._threads + AHEAD if len(self._finished) < MAX_HELD else 1
+    def _send(self) -> bool:
+        """Send what there is room for; return whether any iteration is in flight."""
+        most = min(AHEAD_PER_THREAD * self._threads + AHEAD, MAX_IN_FLIGHT)
         while len(self._in_flight) < most and (positions := self._next_positions()):
             self._batches += 1
             batch = Batch(self._batches, positions, is_alone=not self._in_flight)
@@ -152,6 +167,7 @@ class _Loop:
             )
             self._in_flight[batch.number] = batch
             self._await(batch)
+        return bool(self._in_flight)
 
     def _await(self, batch: Batch) -> None:
         batch.future.add_done_callback(lambda _future: self._arrived.put(batch))
@@ -164,6 +180,9 @@ class _Loop:
         while self._rests:
             if positions := [position for position in self._rests.popleft() if position < self._limit]:
                 return positions
+        oldest = next(iter(self._in_flight.values()), None)
+        if oldest is not None and self._sent - oldest.positions[0] >= MAX_AHEAD:
+            return []
         first = self._sent
         self._sent = min(first + self._next_size(), self._limit)
         return list(range(first, self._sent))
@@ -180,7 +199,7 @@ class _Loop:
     # --- receiving ----------------------------------------------------------------------------------------------------
 
     def _receive(self) -> None:
-        """Take what has arrived, and report what is complete; wait a while for the first."""
+        """Take what has arrived, and report it; wait a while for the first."""
         arrived = []
         with suppress(queue.Empty):
             arrived.append(self._arrived.get(timeout=LOOK_INTERVAL_SEC))
@@ -195,7 +214,6 @@ class _Loop:
         for batch in batches:
             if batch not in finished and batch.number in self._in_flight:
                 self._take_unfinished(batch)
-        self._report()
         if monotonic() - self._looked_at >= LOOK_INTERVAL_SEC:
             self._look()
 
@@ -219,9 +237,7 @@ class _Loop:
             raise SetupFailed(f"{error['ename']}: {error['evalue']}", error["traceback"])
         done = [Finished(*one) for one in came["done"]]
         for position, one in zip(batch.positions, done, strict=False):
-            self._finished[position] = one
-            if one.end is not None:
-                self._end_after(position)
+            self._finish(position, one)
         if rest := batch.positions[len(done) :]:
             self._rests.append(rest)
         if done:
@@ -257,29 +273,40 @@ class _Loop:
             evalue = str(error)[:1000]
         described = {"ename": ename, "evalue": evalue, "traceback": [f"{ename}: {evalue}"]}
         [position] = batch.positions
-        end = None if self._work.skip_errors else "stop"
-        self._finished[position] = Finished([], error=described, end=end)
-        if end:
-            self._end_after(position)
+        self._finish(position, Finished([], error=described, end=None if self._work.skip_errors else "stop"))
 
-    def _end_after(self, position: int) -> None:
-        """Want no iteration after this one; those before it run to their end."""
-        self._limit = min(self._limit, position + 1)
+    def _finish(self, position: int, one: Finished) -> None:
+        """Report an iteration that has run, or keep the first one that ends the loop."""
+        is_beyond = position >= self._limit
+        if is_beyond and (one.end is not None or self._has_broken):
+            self._work.uncounted += 1
+        elif one.end is not None:
+            self._end_after(position, one)
+        else:
+            self._report(position, one)
+
+    @property
+    def _has_broken(self) -> bool:
+        return self._last is not None and self._last.end == "break"
+
+    def _end_after(self, position: int, one: Finished) -> None:
+        """Begin no iteration after this one. Those before it run to their end; later ones do, too, unless it breaks."""
+        self._work.uncounted += self._last is not None
+        self._limit, self._last = position + 1, one
+        if one.error is not None and self._in_flight:
+            number, ename = self._work.numbers[position], one.error["ename"]
+            self._say(f"iteration {number} failed ({ename}): those before it, and those that run, may finish")
         beyond = [batch for batch in self._in_flight.values() if batch.positions[0] >= self._limit]
+        if not self._has_broken:
+            beyond = [batch for batch in beyond if not batch.starts]
         for batch in beyond:
-            del self._in_flight[batch.number]
-            self._dropped += len(batch.positions) if batch.starts else 0
+            self._cancelled[batch.number] = self._in_flight.pop(batch.number)
         self._client.cancel([batch.future for batch in beyond], force=True)
 
-    def _report(self) -> None:
-        """Report the iterations that are next in order. Raises what one that ends the loop has raised."""
-        while self._reported < self._limit and (one := self._finished.pop(self._reported, None)) is not None:
-            self._show(one.output)
-            if one.end == "stop" and one.error is not None:
-                self._say(self._summary())
-                raise WorkFailed.of(one.error)
-            self._work.report(self._reported, one.result, one.marked, one.error, one.end)
-            self._reported += 1
+    def _report(self, position: int, one: Finished) -> None:
+        self._show(one.output)
+        self._work.report(position, one.result, one.marked, one.error, one.end)
+        self._reported += 1
 
     def _show(self, output: list[tuple[str, str]]) -> None:
         for name, text in output:
@@ -289,10 +316,10 @@ class _Loop:
 
     def _on_start(self, event: Any) -> None:
         """Note that a worker begins a batch; called in the client's thread."""
-        if (batch := self._in_flight.get(event[1])) is not None:
+        if (batch := self._in_flight.get(event[1]) or self._cancelled.get(event[1])) is not None:
             batch.starts += 1
             if batch.starts > 1:
-                self._run_again += len(batch.positions)
+                self._work.began_again += len(batch.positions)
 
     def _look(self) -> None:
         """See which workers there are, and say what has changed."""
@@ -322,20 +349,19 @@ class _Loop:
             )
             self._said_at = self._looked_at
 
-    def _summary(self) -> str:
-        done = f"{_count(self._reported, 'iteration')} in {_count(self._batches, 'task')}{self._losses()}"
-        if not (others := len(self._finished) + self._dropped):
-            return done
-        if self._reported < self._limit:
-            why = "after the first one that is not done: they do not count, and run again"
-        else:
-            why = "after the break: they do not count"
-        return f"{done}; up to {_count(others, 'other')} ran {why}"
-
-    def _losses(self) -> str:
-        if not self._run_again and not self._lost:
-            return ""
-        return f"; {_count(self._lost, 'worker')} ended, and {_count(self._run_again, 'iteration')} began again"
+    def _sum_up(self) -> None:
+        """Say what has become of the iterations."""
+        work = self._work
+        work.uncounted += self._last is not None
+        unreported = [*self._in_flight.values(), *self._cancelled.values()]
+        work.uncounted += sum(len(batch.positions) for batch in unreported if batch.starts)
+        said = [f"{_count(self._reported, 'iteration')} in {_count(self._batches, 'task')}"]
+        if (again := work.began_again) or self._lost:
+            said.append(f"{_count(self._lost, 'worker')} ended, and {_count(again, 'iteration')} began again")
+        if work.uncounted:
+            said.append(f"up to {_count(work.uncounted, 'other')} ran and do not count")
+        if self._batches:
+            self._say("; ".join(said))
 
     def _say(self, text: str) -> None:
         self._work.say("stderr", f"[cluster: {text}]\n")

@@ -18,7 +18,7 @@ from typing import Any, get_args
 from ..core.clock import now
 from ..core.disk import append_whole, write_atomically
 from ..in_kernel.jsonline import dump
-from ..in_kernel.messages import CLUSTER_TYPE, FAILED_TYPE, REPORTED_TYPE
+from ..in_kernel.messages import CLUSTER_TYPE, FAILED_TYPE, REPORTED_TYPE, RERUNS_TYPE
 from ..machine import probe
 from ..wire.state import JobState
 from . import outputs, reports
@@ -104,6 +104,7 @@ class Job:
     _exit_code: int | None = None
     # As last seen, in the form of `in_kernel.cluster_view`.
     _cluster: dict[str, Any] | None = None
+    _reruns: dict[str, int] | None = None
     _interrupts: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -270,6 +271,8 @@ class Job:
             return
         if kind == CLUSTER_TYPE:
             self._cluster = content
+        if kind == RERUNS_TYPE:
+            self._reruns = content
             return
         try:
             if kind == REPORTED_TYPE:
@@ -363,6 +366,7 @@ class Job:
             "variables_lost": self.record.variables_lost,
             "kernel_exit": self.record.kernel_exit,
             "exit_code": self._exit_code,
+            "reruns": self._reruns,
             **self._memory.facts(),
             "packages": self.packages(),
         }

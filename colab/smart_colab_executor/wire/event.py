@@ -116,6 +116,13 @@ class Progress(TypedDict):
     error: PythonError | None
 
 
+class Reruns(TypedDict):
+    """Iterations of a loop on a cluster that ran more than once, or in vain: at most these."""
+
+    began_again: int
+    uncounted: int
+
+
 class Finished(TypedDict):
     """The last event of every job."""
 
@@ -128,6 +135,7 @@ class Finished(TypedDict):
     variables_lost: bool
     kernel_exit: KernelExit | None
     exit_code: int | None
+    reruns: Reruns | None
     memory_before_gb: float | None
     memory_after_gb: float | None
     memory_delta_mb: float | None

@@ -229,6 +229,7 @@ impl Journal {
             execution_time_sec: time,
             variables_lost,
             exit_code: None,
+            reruns: None,
             memory_before_gb: None,
             memory_after_gb: None,
             memory_delta_mb: None,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ struct Script {
     /// Half of an iteration's time.
     pace_ms: u64,
     skips: bool,
+    on_cluster: bool,
     break_at: Option<u64>,
     failing: BTreeSet<u64>,
     setup_fails: bool,
@@ -74,7 +76,8 @@ fn scripts() -> impl Strategy<Value = Script> {
         (0u64..15_000).prop_map(Ending::CancelsAfter),
     ];
     let caller = (ending, 0u64..8_000).prop_map(|(ending, then_ms)| Caller { ending, then_ms });
-    let shape = (1..=MAX_ITERATIONS, 1u64..=6, 100u64..2_500, any::<bool>());
+    let places = (any::<bool>(), any::<bool>());
+    let shape = (1..=MAX_ITERATIONS, 1u64..=6, 100u64..2_500, places);
     let ends = (
         option::weighted(0.2, 0..MAX_ITERATIONS),
         btree_set(0..MAX_ITERATIONS, 0..3),
@@ -87,12 +90,17 @@ fn scripts() -> impl Strategy<Value = Script> {
         vec(caller, 0..6),
     );
     (shape, ends, troubles).prop_map(
-        |((iterations, batch_size, pace_ms, skips), (break_at, failing, setup_fails), troubles)| {
+        |(
+            (iterations, batch_size, pace_ms, places),
+            (break_at, failing, setup_fails),
+            troubles,
+        )| {
             Script {
                 iterations,
                 batch_size,
                 pace_ms,
-                skips,
+                skips: places.0,
+                on_cluster: places.1,
                 break_at,
                 failing,
                 setup_fails,
@@ -104,8 +112,8 @@ fn scripts() -> impl Strategy<Value = Script> {
     )
 }
 
-/// For each batch sent: how many iterations had begun, and how many the checkpoint counted as completed.
-type Sent = Arc<Mutex<Vec<(usize, u64)>>>;
+/// For each job sent: how many iterations had begun, and which ones the checkpoint or the file beside it had as done.
+type Sent = Arc<Mutex<Vec<(usize, BTreeSet<u64>)>>>;
 
 impl Script {
     fn bench(&self) -> (Bench, Sent) {
@@ -113,8 +121,12 @@ impl Script {
         if self.skips {
             bench.plan.on_error = OnError::Skip;
         }
+        if self.on_cluster {
+            bench.plan.cluster = Some("made_by_setup".to_owned());
+        }
         let all = Sent::default();
         let (checkpoint, known) = (bench.file("checkpoint.json"), all.clone());
+        let ahead = bench.file("ahead.jsonl");
         let watcher = Arc::new(move |world: &World, sent: Option<(JobId, &JobRequest)>| {
             // The checkpoint must be readable at each request, because the bridge may die during it.
             let bytes = fs::read(&checkpoint).unwrap();
@@ -129,7 +141,8 @@ impl Script {
                     "the batch is recorded before it is sent"
                 );
                 if request.code == BODY {
-                    known.lock().unwrap().push((world.log.len(), completed));
+                    let done = (0..completed).chain(kept_ahead(&ahead)).collect();
+                    known.lock().unwrap().push((world.log.len(), done));
                 }
             }
         });
@@ -169,16 +182,16 @@ impl Script {
         self.check(&bench, &sent.lock().unwrap());
     }
 
-    fn check(&self, bench: &Bench, sent: &[(usize, u64)]) {
+    fn check(&self, bench: &Bench, sent: &[(usize, BTreeSet<u64>)]) {
         let all = match self.break_at {
             Some(at) if at < self.iterations => at + 1,
             _ => self.iterations,
         };
         assert_eq!(bench.completed(), all);
         let world = bench.world();
-        for (begun, completed) in sent {
-            let again = world.log[*begun..].iter().find(|i| *i < completed);
-            assert_eq!(again, None, "a completed iteration began again");
+        for (begun, done) in sent {
+            let again = world.log[*begun..].iter().find(|i| done.contains(i));
+            assert_eq!(again, None, "an iteration that was done began again");
         }
         if world.losses == 0 {
             for (iteration, times) in &world.begun {
@@ -197,6 +210,7 @@ impl Script {
             })
             .collect();
         assert_eq!(kept, (0..all).collect::<Vec<_>>());
+        assert!(!bench.file("ahead.jsonl").exists());
     }
 }
 
@@ -231,6 +245,16 @@ impl Caller {
         assert!(facts.can_continue || facts.success, "{facts:?}");
         !facts.can_continue
     }
+}
+
+/// The iterations that wait in a file for their turn.
+pub(super) fn kept_ahead(file: &Path) -> Vec<u64> {
+    let text = fs::read_to_string(file).unwrap_or_default();
+    let lines = text.lines().skip(1);
+    lines
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .map(|kept| kept["report"]["iteration"].as_u64().unwrap())
+        .collect()
 }
 
 /// Asserts that the iterations that a checkpoint counts as completed have ended.

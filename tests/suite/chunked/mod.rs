@@ -1,5 +1,6 @@
 //! Chunked operations on a fake machine that fails in every way, on the test's own clock.
 
+mod ahead;
 mod batches;
 mod by_itself;
 mod checkpoint_file;

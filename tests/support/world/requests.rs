@@ -4,7 +4,7 @@ use serde_json::json;
 use smart_colab::base::ids::JobId;
 use smart_colab::runtime::RuntimeResult;
 use smart_colab::wire::event::EventKind;
-use smart_colab::wire::job::{EventPage, Job, JobRequest};
+use smart_colab::wire::job::{EventPage, Iterations, Job, JobRequest, OnError};
 use smart_colab::wire::state::{JobState, Reason};
 
 use super::{EVENTS_IN_A_PAGE, Record, World, error, not_found, refused};
@@ -37,6 +37,7 @@ impl World {
         }
         self.accepted.push(request.clone());
         let at = request.iterations.as_ref().map_or(0, |loop_| loop_.start);
+        let order = request.iterations.as_ref().map(|loop_| self.order(loop_));
         let job = json!({
             "id": id, "session": request.session, "state": "queued", "timeout_sec": 300.0, "created_at": "then",
             "boot_id": format!("boot-{}", self.boots), "last_seq": 0, "log_bytes": 0, "loop": request.iterations,
@@ -45,6 +46,8 @@ impl World {
             request: request.clone(),
             job: serde_json::from_value(job).unwrap(),
             events: Vec::new(),
+            order: order.unwrap_or_default(),
+            start: at,
             at,
             within: false,
             batch_stop: at,
@@ -53,6 +56,27 @@ impl World {
         self.jobs.insert(id, record);
         self.queue.push_back(id);
         Ok(())
+    }
+
+    /// The order in which a loop's iterations run. On a cluster every third one is slow, and one that ends the loop waits for those before it.
+    fn order(&self, loop_: &Iterations) -> Vec<u64> {
+        let numbers = loop_.numbers.clone();
+        let numbers = numbers.unwrap_or_else(|| (0..loop_.stop).collect());
+        let numbers = numbers[usize::try_from(loop_.start).unwrap()..].to_vec();
+        if loop_.cluster.is_none() {
+            return numbers;
+        }
+        let stops = |i: &u64| loop_.on_error == OnError::Stop && self.failing.contains_key(i);
+        let ends = |i: &&u64| self.break_at == Some(**i) || stops(i);
+        let end = numbers.iter().find(ends).copied();
+        let (slow, mut order): (Vec<u64>, Vec<u64>) = numbers.iter().partition(|i| *i % 3 == 0);
+        order.extend(slow);
+        let Some(end) = end else { return order };
+        let at = order.iter().position(|i| *i == end).unwrap();
+        let late = order.split_off(at);
+        order.extend(late.into_iter().filter(|i| *i < end));
+        order.push(end);
+        order
     }
 
     pub(crate) fn page(&self, id: JobId, after: u64) -> RuntimeResult<EventPage> {

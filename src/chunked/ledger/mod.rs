@@ -2,21 +2,20 @@
 //!
 //! All writing is done on the spot, without waiting: a task that is dropped has then written everything or nothing.
 
-use std::ops::Not;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 
+use super::result_line::result_line;
 use crate::base::ids::JobId;
 use crate::checkpoints::CheckpointError;
+use crate::checkpoints::ahead::Ahead;
 use crate::checkpoints::checkpoint::{Checkpoint, Flight, Stop};
 use crate::checkpoints::folder::Folder;
 use crate::checkpoints::plan::{self, Plan};
 use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
-use crate::wire::event::{Progress, PythonError};
+use crate::wire::event::Progress;
 
 /// How often progress is saved while a batch runs: if the machine and the bridge fail together, no more than this is lost.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -41,6 +40,7 @@ pub(super) struct Ledger {
     folder: Folder,
     pub(super) checkpoint: Checkpoint,
     results: Journal,
+    ahead: Ahead,
     /// Notes for the caller.
     pub(super) notes: Vec<String>,
     saved: Instant,
@@ -50,18 +50,6 @@ pub(super) struct Ledger {
     is_settled: bool,
     // The last field: it is let go after everything else is closed. None once the books are closed.
     lock: Option<FileLock>,
-}
-
-/// A line of the results file.
-#[derive(Serialize)]
-struct ResultLine<'a> {
-    i: u64,
-    result: &'a Value,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-    /// It ran again, and this is its result.
-    #[serde(skip_serializing_if = "Not::not")]
-    retried: bool,
 }
 
 /// How earlier work under the same name is treated.
@@ -139,7 +127,18 @@ impl Claim {
         let covered = self.checkpoint.results_bytes;
         let path = self.folder.results();
         let results = Journal::open(&path, covered).map_err(CheckpointError::disk(&path))?;
+        let path = self.folder.ahead();
+        let iterations = self.checkpoint.completed..self.checkpoint.total;
+        let ahead = Ahead::open(path.clone(), &self.checkpoint.created_at, &iterations);
+        let ahead = ahead.map_err(CheckpointError::disk(&path))?;
         let mut notes = Vec::new();
+        if ahead.count() < self.checkpoint.ahead {
+            notes.push(format!(
+                "{} has lost finished iterations, which run again: {}",
+                path.display(),
+                self.checkpoint.ahead - ahead.count()
+            ));
+        }
         let stop = self.checkpoint.stop.as_ref();
         if let Some(stop) = stop.filter(|stop| stop.interrupted) {
             notes.push(format!(
@@ -150,19 +149,22 @@ impl Claim {
         if results.length() < covered {
             notes.push(format!(
                 "{} has lost some results; the iterations themselves are done",
-                path.display()
+                self.folder.results().display()
             ));
         }
         let mut ledger = Ledger {
             folder: self.folder,
             checkpoint: self.checkpoint,
             results,
+            ahead,
             notes,
             saved: Instant::now(),
             is_new: self.is_new,
             is_settled: true,
             lock: Some(self.lock),
         };
+        // What the checkpoint does not know yet, or what is lost.
+        ledger.count_ahead()?;
         if self.retries_skipped {
             ledger.ask_retry();
         }
@@ -194,36 +196,98 @@ impl Ledger {
         self.is_new = false;
     }
 
-    /// Records a finished iteration, and returns true. Ignores all but the next one in order, so that none is skipped or counted twice.
+    /// The iterations that the next job is to run; empty if it runs all from the first one that is not done.
+    pub(super) fn missing(&self) -> Vec<u64> {
+        let checkpoint = &self.checkpoint;
+        self.ahead.missing(checkpoint.completed..checkpoint.total)
+    }
+
+    /// Records which iterations a job is about to be sent for.
+    pub(super) fn bound(
+        &mut self,
+        is_unordered: bool,
+        until: Option<u64>,
+    ) -> Result<(), CheckpointError> {
+        let flight = self.checkpoint.in_flight.as_mut();
+        let Some(flight) =
+            flight.filter(|flight| (flight.is_unordered, flight.until) != (is_unordered, until))
+        else {
+            return Ok(());
+        };
+        (flight.is_unordered, flight.until) = (is_unordered, until);
+        self.save()
+    }
+
+    /// Records a finished iteration, and returns true. On a cluster one may finish ahead of its turn; else all but the next one in order are
+    /// ignored, so that none is skipped or counted twice.
     pub(super) fn credit(&mut self, progress: &Progress) -> Result<bool, CheckpointError> {
         if self.lock.is_none() {
             return Ok(false);
         }
         let flight = self.checkpoint.in_flight.as_ref();
-        let is_retry = flight.is_some_and(|flight| flight.is_retry);
+        let (is_retry, is_unordered) = flight.map_or((false, false), |flight| {
+            (flight.is_retry, flight.is_unordered)
+        });
         let iteration = progress
             .iteration
             .unwrap_or(progress.completed.saturating_sub(1));
-        if self.checkpoint.current(is_retry) != Some(iteration) {
+        let retry = self.checkpoint.retry.as_mut();
+        if let Some(retry) = retry.filter(|_| is_retry && is_unordered) {
+            retry.bring_forward(iteration);
+        }
+        let Some(current) = self.checkpoint.current(is_retry) else {
+            return Ok(false);
+        };
+        let is_ahead = is_unordered && !is_retry && iteration > current;
+        if iteration >= self.checkpoint.total || (iteration != current && !is_ahead) {
             return Ok(false);
         }
-        let line = ResultLine {
-            i: iteration,
-            result: &progress.result,
-            error: progress.error.as_ref().map(PythonError::sentence),
-            retried: is_retry,
-        };
-        let path = self.folder.results();
-        serde_json::to_string(&line)
-            .map_err(std::io::Error::from)
-            .and_then(|line| self.results.append(&line))
-            .map_err(CheckpointError::disk(&path))?;
-        self.checkpoint.count(iteration, progress, is_retry);
+        let line = result_line(iteration, progress, is_retry)
+            .map_err(CheckpointError::disk(&self.folder.results()))?;
+        if is_ahead {
+            let kept = self.ahead.put(iteration, progress, line);
+            if !kept.map_err(CheckpointError::disk(self.ahead.path()))? {
+                return Ok(false);
+            }
+        } else {
+            self.record(iteration, progress, &line, is_retry)?;
+        }
+        self.count_ahead()?;
         self.is_settled = false;
         if self.saved.elapsed() >= SAVE_INTERVAL {
             self.save()?;
         }
         Ok(true)
+    }
+
+    /// Writes an iteration's line of the results, and counts it.
+    fn record(
+        &mut self,
+        iteration: u64,
+        progress: &Progress,
+        line: &str,
+        is_retry: bool,
+    ) -> Result<(), CheckpointError> {
+        let appended = self.results.append(line);
+        appended.map_err(CheckpointError::disk(&self.folder.results()))?;
+        self.checkpoint.count(iteration, progress, is_retry);
+        self.is_settled = false;
+        Ok(())
+    }
+
+    /// Records the iterations that finished ahead and whose turn has come, and how many are left.
+    fn count_ahead(&mut self) -> Result<(), CheckpointError> {
+        while let Some(current) = self.checkpoint.current(false) {
+            let kept = self.ahead.take(current);
+            let kept = kept.map_err(CheckpointError::disk(self.ahead.path()))?;
+            let Some(kept) = kept else { break };
+            self.record(current, &kept.report, &kept.line, false)?;
+        }
+        if self.checkpoint.ended_by_break {
+            self.ahead.clear();
+        }
+        self.checkpoint.ahead = self.ahead.count();
+        Ok(())
     }
 
     /// The setup, or the batch before, is done in the kernel that the flight began in.
@@ -294,7 +358,7 @@ impl Ledger {
         if self.is_settled { Ok(()) } else { self.save() }
     }
 
-    /// Saves everything: the results first, then the checkpoint that covers them.
+    /// Saves everything: the results and what is ahead of them first, then the checkpoint that covers them.
     pub(super) fn save(&mut self) -> Result<(), CheckpointError> {
         if self.lock.is_none() {
             return Ok(());
@@ -302,12 +366,15 @@ impl Ledger {
         self.results
             .sync()
             .map_err(CheckpointError::disk(&self.folder.results()))?;
+        let synced = self.ahead.sync();
+        synced.map_err(CheckpointError::disk(self.ahead.path()))?;
         self.checkpoint.results_bytes = self.results.length();
         self.checkpoint.touch();
         self.saved = Instant::now();
         self.folder.save(&self.checkpoint)?;
         self.is_settled = true;
-        Ok(())
+        let tidied = self.ahead.tidy();
+        tidied.map_err(CheckpointError::disk(self.ahead.path()))
     }
 
     /// Lets go of the operation: from now on nothing is written here, and another may work on it.
@@ -319,3 +386,6 @@ impl Ledger {
         &self.folder
     }
 }
+
+#[cfg(test)]
+mod tests;
