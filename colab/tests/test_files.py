@@ -192,6 +192,22 @@ class TestList:
 
 
 @unix
+class TestStat:
+    def test_size_and_etag_are_those_of_one_file_though_it_is_replaced_meanwhile(
+        self, root: Path, files: Files, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (root / "a").write_text("earlier")
+        (root / "b").write_text("a longer one")
+
+        def replace(_: object) -> bool:
+            (root / "b").replace(root / "a")
+            return False
+
+        monkeypatch.setattr(module, "is_executable", replace)
+        found = files.stat("a", None)
+        assert (found["size"], str(found["etag"]).split("-")[1]) == (7, "7")
+
+
 class TestClosed:
     """Files without read permission; root drops its privileges for these tests."""
 

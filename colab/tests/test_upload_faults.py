@@ -21,6 +21,7 @@ import pytest
 from harness import Executor, Reply
 from upload_helpers import DATA, STATE, add, hidden, named
 
+from smart_colab_executor.core import disk
 from smart_colab_executor.core.errors import DiskFull, ExecutorError
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
@@ -80,7 +81,7 @@ class TestFullDisk:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         with monkeypatch.context() as patched:
-            patched.setattr(Path, "write_bytes", full)
+            patched.setattr(disk, "write_whole", full)
             with pytest.raises(DiskFull):
                 add(uploads, upload, 400_000, 500_000)
         assert uploads.look(upload)["received"] == [(0, 400_000)]

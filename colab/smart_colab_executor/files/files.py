@@ -71,23 +71,22 @@ class Files:
         """Describe a file. `digest_pending`: ask again; the digest is being computed, or the file changed meanwhile."""
         algorithm = check_algorithm(digest) if digest else None
         file = self._root.locate(path)
-        entry = self.entry(file.parent, file.name, recursive=False)
-        if entry is None:
+        seen = self._look(file.parent, file.name, recursive=False)
+        if seen is None:
             with translate_read_errors(file):
                 file.lstat()
             raise missing_error(file)
+        entry, status = seen
         is_file = entry["type"] == "file"
         reply: FileStat = {
             **entry,
             "path": show(file),
-            "etag": None,
+            # Of the same look as the size: the file may be replaced at any time.
+            "etag": etag_of(status) if is_file else None,
             "sha256": None,
             "blake3": None,
             "digest_pending": False,
         }
-        if is_file:
-            with translate_read_errors(file):
-                reply["etag"] = etag_of(file.stat())
         if is_file and algorithm:
             found = self.digests.get(file, str(reply["etag"]), algorithm)
             reply["digest_pending"] = found is None
@@ -142,6 +141,10 @@ class Files:
 
     def entry(self, folder: Path, name: str, recursive: bool) -> FileEntry | None:
         """Describe one name in a folder; return None if it has vanished."""
+        seen = self._look(folder, name, recursive)
+        return seen and seen[0]
+
+    def _look(self, folder: Path, name: str, recursive: bool) -> tuple[FileEntry, os.stat_result] | None:
         file = folder / name
         kind: FileType = "link"
         try:
@@ -158,7 +161,7 @@ class Files:
             kind, executable = _kind(status.st_mode), is_executable(status)
             if is_link and (not is_followed or (recursive and kind == "directory")):
                 kind = "link"
-        return {
+        entry: FileEntry = {
             "name": show(name),
             "path": show(file),
             "type": kind,
@@ -166,6 +169,7 @@ class Files:
             "modified_at": time_text(status),
             "executable": executable if kind == "file" else None,
         }
+        return entry, status
 
 
 def time_text(status: os.stat_result) -> str:
