@@ -104,7 +104,6 @@ async fn output_of_many_pages_is_read_without_a_gap_and_kept_whole() {
     rig.proxy.on("/log", 1, Fault::LoseReply);
     let answer = finish(&bridge, run(&bridge, code).await).await;
     succeeded(&answer);
-    assert!(answer.facts["left_out_characters"].as_u64().unwrap() > 1_000_000);
     assert!(answer.text.ends_with("\nend\n"));
     assert_eq!(answer.facts["notes"], json!(null), "{:?}", answer.facts);
     let log = std::fs::read_to_string(answer.facts["log"].as_str().unwrap()).unwrap();
