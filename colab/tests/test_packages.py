@@ -40,6 +40,7 @@ def test_changes_are_reported_as_what_an_installer_takes(tmp_path: Path, monkeyp
         "new-one": "new-one==2.0+cu1",
         "from-git": f"from-git @ git+https://x/y.git@{COMMIT}",
         "from-url": "from-url @ https://x/y.whl",
+        "from-here": None,
         "was-there": "was-there==1.1",
     }
     assert packages.changes() == wanted
@@ -48,6 +49,24 @@ def test_changes_are_reported_as_what_an_installer_takes(tmp_path: Path, monkeyp
         shutil.rmtree(folder / f"{name}.dist-info")
     install(folder, "last-1.0")
     assert packages.changes() == wanted | {"new-one": None, "other": None, "last": "last==1.0"}
+
+
+def test_what_an_uninstalled_package_lay_over_is_nothing_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base, own = tmp_path / "base/site-packages", tmp_path / "own/site-packages"
+    for folder in (base, own):
+        monkeypatch.syspath_prepend(folder)
+    install(base, "needed-1.2.0")
+    packages = Packages()
+    install(own, "needed-0.12.0")
+    assert packages.changes() == {"needed": "needed==0.12.0"}
+    after_a_restart = Packages()
+    shutil.rmtree(own / "needed-0.12.0.dist-info")
+    os.utime(own, ns=(0, own.stat().st_mtime_ns + 1))
+    assert packages.changes() == after_a_restart.changes() == {"needed": None}
+    install(own, "needed-1.2.0")
+    assert packages.changes() == {"needed": "needed==1.2.0"}
 
 
 def test_each_job_reports_what_has_changed_by_its_end(tmp_path: Path) -> None:

@@ -205,3 +205,20 @@ def test_the_users_interrupt_ends_it_whatever_becomes_of_it(act: Callable[[], ob
     assert ("a" in there.user_ns, "z" in there.user_ns) == (True, False)
     assert (root / FILE).read_bytes() == before
     assert signal.getsignal(signal.SIGINT) == handler
+
+
+def test_an_array_that_refuses_writes_refuses_them_again(saved: Any, loaded: Any) -> None:
+    arrays = {
+        "plain": np.arange(3),
+        "strided": np.arange(9)[::3],
+        "objects": np.array([{}], object),
+        "records": np.rec.array(np.zeros(1, "i4,f8")),
+        "held": np.arange(4),
+    }
+    for array in arrays.values():
+        array.flags.writeable = False
+    saved(**arrays | {"held": [arrays["held"]], "free": np.arange(3)})
+    found = loaded()[0]
+    found["held"] = found["held"][0]
+    assert [name for name, array in found.items() if name in arrays and array.flags.writeable] == []
+    assert found["free"].flags.writeable

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from harness import Executor
 
-from smart_colab_executor.in_kernel import versions
+from smart_colab_executor.in_kernel import saved_state, versions
 from smart_colab_executor.in_kernel.loading import load
 from smart_colab_executor.in_kernel.saved_state import (
     MANIFEST,
@@ -298,10 +298,10 @@ def test_only_files_below_the_content_root_are_named(root: Path, path: str) -> N
 
 
 def test_unknown_names_are_answered_with_the_known_ones(saved: Any, loaded: Any) -> None:
-    with pytest.raises(SavedSessionNotFound, match="no variable nope; it has a, b"):
+    with pytest.raises(saved_state.SessionVariableNotFound, match="no variable nope; it has a, b"):
         saved("nope", a=1, b=2)
     saved(a=1, b=2)
-    with pytest.raises(SavedSessionNotFound, match="no nope; it has a, b"):
+    with pytest.raises(saved_state.SavedVariableNotFound, match="no nope; it has a, b"):
         loaded("nope")
 
 

@@ -56,7 +56,7 @@ enum State {
     /// They are tried again before the next code.
     Failed {
         boot_id: Option<String>,
-        error: String,
+        problem: Problem,
     },
     Installed {
         boot_id: Option<String>,
@@ -84,14 +84,15 @@ impl Jobs {
         }
     }
 
-    /// Returns why code is refused on this machine: what it requires could not be installed when it was last tried.
+    /// Returns why code is refused on this machine, and what to do: what it requires could not be installed when it was last tried.
     #[must_use]
     pub fn lacks_requirements(&self) -> Option<String> {
         let state = self.requirements.state.try_lock().ok()?;
-        let State::Failed { boot_id, error } = &*state else {
+        let State::Failed { boot_id, problem } = &*state else {
             return None;
         };
-        (*boot_id == self.connection.boot_id()).then(|| error.clone())
+        let Problem { detail, hint, .. } = problem;
+        (*boot_id == self.connection.boot_id()).then(|| format!("{detail} {hint}"))
     }
 
     /// Sees to it that what the user's code requires is there before `request` runs. A notebook's kernel is left as it is.
@@ -170,12 +171,12 @@ impl Jobs {
             Ended::Finished if state == Some(JobState::Succeeded) => (self.installed(), Ok(())),
             Ended::Finished => {
                 let reason = format!("{reason} (job {id})");
-                let error = self.requirements.not_installed(&self.place(), &reason);
+                let problem = self.requirements.not_installed(&self.place(), &reason);
                 let failed = State::Failed {
                     boot_id: self.connection.boot_id(),
-                    error: error.to_string(),
+                    problem: problem.clone(),
                 };
-                (failed, Err(error))
+                (failed, Err(RuntimeError::Refused(problem)))
             }
             Ended::Trouble(error) => (State::Unknown, Err(error)),
             Ended::Cancelled => (State::Running(id), Err(RuntimeError::Cancelled)),
@@ -192,7 +193,8 @@ impl Requirements {
         match &self.source {
             Source::Named(text) => Ok(text.clone()),
             Source::Remembered(remembered) => (remembered.read(place))
-                .map_err(|error| self.not_installed(place, &error.to_string())),
+                .map_err(|error| self.not_installed(place, &error.to_string()))
+                .map_err(RuntimeError::Refused),
         }
     }
 
@@ -209,11 +211,12 @@ impl Requirements {
         }
     }
 
-    fn not_installed(&self, place: &str, reason: &str) -> RuntimeError {
+    fn not_installed(&self, place: &str, reason: &str) -> Problem {
         let (packages, remedy) = match &self.source {
             Source::Named(_) => (
                 "of SMART_COLAB_REQUIREMENTS",
-                "correct SMART_COLAB_REQUIREMENTS and to restart the client".to_owned(),
+                "correct SMART_COLAB_REQUIREMENTS, or the file that it names, and to restart the client"
+                    .to_owned(),
             ),
             Source::Remembered(remembered) => {
                 let path = remembered.path(place);
@@ -224,7 +227,7 @@ impl Requirements {
                 ("that code installed on earlier machines", remedy)
             }
         };
-        RuntimeError::Refused(Problem {
+        Problem {
             status: 424,
             code: "requirements_failed".to_owned(),
             detail: format!("The packages {packages} could not be installed: {reason}."),
@@ -233,7 +236,7 @@ impl Requirements {
             ),
             retryable: false,
             retry_after_sec: None,
-        })
+        }
     }
 }
 

@@ -67,6 +67,16 @@ pub(super) fn refusal(error: &PythonError) -> Option<(&'static str, Cow<'static,
             "not_found",
             advice + " " + Step::ListFiles + " shows the files that are there.",
         ),
+        "SessionVariableNotFound" => (
+            "not_found",
+            Advice::from("Name others, and call again. ")
+                + Step::ListVariables
+                + " shows those of the session.",
+        ),
+        "SavedVariableNotFound" => (
+            "not_found",
+            "Name some that the file has, and call again.".into(),
+        ),
         _ => return None,
     };
     let sentence = error.sentence();

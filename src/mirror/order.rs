@@ -47,27 +47,25 @@ impl Order {
         Ok(Name::parse(to.trim())?)
     }
 
-    /// The note of a new mirror into `target`, where `before` was the last one.
+    /// The note of a new mirror into `target`, where `before` was the last one: it goes on where that one ended.
     ///
     /// # Errors
     /// [`MirrorError::Taken`] if the folder is another mirror's; [`MirrorError::Occupied`] if it holds files of no mirror.
     pub(super) fn note(&self, target: &Path, before: Option<Note>) -> Result<Note, MirrorError> {
         let path = target.to_owned();
-        match before {
-            _ if is_empty(target) => {}
-            Some(before) if before.remote == self.remote => {}
+        let cursor = match before {
+            _ if is_empty(target) => None,
+            Some(before) if before.remote == self.remote => before.cursor,
             Some(before) => {
                 let by = before.remote;
                 return Err(MirrorError::Taken { path, by });
             }
             None => return Err(MirrorError::Occupied { path }),
-        }
-        Ok(Note::new(
-            &self.remote,
-            target,
-            self.max_bytes,
-            self.until.clone(),
-        ))
+        };
+        let until = self.until.clone();
+        let mut note = Note::new(&self.remote, target, self.max_bytes, until);
+        note.cursor = cursor;
+        Ok(note)
     }
 }
 

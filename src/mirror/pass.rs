@@ -23,7 +23,7 @@ const MONTH_RESERVE: u64 = NGROK_FREE_BYTES / 10;
 #[derive(Default)]
 pub(super) struct Course {
     pub(super) cursor: Option<String>,
-    /// The cursor is an earlier process's: what changed since is downloaded whatever it looks like, and then what is not here.
+    /// The cursor is an earlier mirror's, or of other bounds: what changed since is downloaded whatever it looks like, and then what is not here.
     pub(super) is_resumed: bool,
     pub(super) pending: Pending,
     pub(super) skipped: BTreeMap<String, String>,

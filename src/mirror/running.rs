@@ -264,7 +264,7 @@ impl Mirror {
         notes: &Notes,
     ) -> Result<Turn, MirrorError> {
         if self.is_changed.swap(false, Relaxed) {
-            (course.cursor, course.skipped) = (None, BTreeMap::new());
+            (course.is_resumed, course.skipped) = (course.cursor.is_some(), BTreeMap::new());
             let (notes, note) = (notes.clone(), self.note.lock().clone());
             blocking(move || notes.write(&note)).await;
         }
@@ -306,8 +306,8 @@ impl Mirror {
         self.take_in(course, changes).await?;
         self.download(course, means, notes).await?;
         self.note_pass(course, at);
-        // The call that starts its work may have ended meanwhile.
-        let hurries = more || may_end != self.call.lock().is_cancelled();
+        // After what has changed it looks at all; the call that starts its work may have ended meanwhile.
+        let hurries = more || course.cursor.is_none() || may_end != self.call.lock().is_cancelled();
         Ok(match (has_ended && may_end, hurries) {
             (_, true) => Turn::Again(Duration::ZERO),
             (true, false) => Turn::Over(Status::Ended),

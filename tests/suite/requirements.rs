@@ -105,7 +105,10 @@ fn packages_are_installed_once_before_code_runs_and_no_code_runs_without_them() 
     assert_eq!(ran.facts["retryable"], Value::Bool(false));
     let checked = third.call("check_colab_connection", json!({}));
     let said = "Connected, but code is refused. The packages of SMART_COLAB_REQUIREMENTS";
-    assert!(checked.fact("suggestion").starts_with(said), "{checked:?}");
+    let suggestion = checked.fact("suggestion");
+    assert!(suggestion.starts_with(said), "{checked:?}");
+    let remedy = "or the file that it names, and to restart the client.";
+    assert!(suggestion.contains(remedy), "{suggestion}");
     assert!(!mark.exists(), "code ran without what it requires");
 }
 
@@ -134,6 +137,10 @@ fn packages_that_code_installed_are_installed_on_the_next_machine_before_code_ru
     refused.refused("requirements_failed");
     let hint = refused.fact("hint");
     assert!(hint.contains(file.to_str().unwrap()), "{hint}");
+    let checked = third.call("check_colab_connection", json!({}));
+    let suggestion = checked.fact("suggestion");
+    assert!(suggestion.contains(file.to_str().unwrap()), "{suggestion}");
+    assert!(!suggestion.contains("restart the client"), "{suggestion}");
     // Once the user has removed the line, code runs again.
     fs::write(&file, "").unwrap();
     assert_eq!(run(&mut third, USE).text, "hello\n");

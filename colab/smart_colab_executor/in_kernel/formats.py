@@ -90,6 +90,13 @@ def columns(value: Any) -> str:
     return ", ".join(" ".join(re.findall(r"\b[A-Z]\w*", str(kind))) for kind in kinds)
 
 
+def is_read_only(value: object) -> bool:
+    """Return whether it is an array of numpy that refuses to be written to, which its formats forget."""
+    if not is_a(value, "numpy", "ndarray"):
+        return False
+    return not sys.modules["numpy"].ndarray.flags.__get__(value).writeable
+
+
 def owner(value: Any) -> int:
     """Return the id of the array whose memory an array uses."""
     array = sys.modules["numpy"].ndarray

@@ -10,7 +10,7 @@ import io
 import json
 from typing import TYPE_CHECKING, Any
 
-from . import formats, versions
+from . import formats, submodules, versions
 from .interrupts import Watch
 from .saved_state import (
     CHUNK_BYTES,
@@ -18,6 +18,7 @@ from .saved_state import (
     MANIFEST,
     Member,
     SavedSessionNotFound,
+    SavedVariableNotFound,
     SessionNotLoaded,
     Table,
     count,
@@ -70,13 +71,14 @@ class Loading:
         self._entries: dict[str, Entry] = {entry["name"]: entry for entry in manifest["variables"]}
         self._values: dict[str, Any] = {}
         self._reasons: dict[str, str] = {}
+        self._lacking: dict[str, str] = {}
         self._members: dict[str, Any] = {}
 
     def run(self, names: list[str] | None, *, overwrite: bool) -> None:
         """Load these variables. Raises SessionError, BadZipFile, OSError."""
         space, there = self._shell.user_ns, set(own_variables(self._shell))
         if unknown := [name for name in names or () if name not in self._entries]:
-            raise SavedSessionNotFound(f"the file has no {', '.join(unknown)}; it has {', '.join(self._entries)}")
+            raise SavedVariableNotFound(f"the file has no {', '.join(unknown)}; it has {', '.join(self._entries)}")
         wanted = self._in_order(names if names is not None else list(self._entries), there)
         # Loading a function gives it the session's names, and cloudpickle replaces this one.
         builtins = space.get("__builtins__")
@@ -92,7 +94,7 @@ class Loading:
                 try:
                     space[name] = self.value(name)
                     done += 1
-                    text = "loaded"
+                    text = "loaded" + self._lacking.get(name, "")
                 except NotLoaded as error:
                     text = f"not loaded: {error}"
             table.row(name, entry["type"], entry["bytes"], text)
@@ -152,7 +154,9 @@ class Loading:
             except NotLoaded as error:
                 raise NotLoaded(f"it holds {held}: {error}") from None
         try:
-            return self._of_format(entry)
+            value = self._of_format(entry)
+            if entry.get("read_only"):
+                value.flags.writeable = False
         except NotLoaded:
             raise
         except BaseException as error:  # noqa: BLE001, RUF100 - any library's and the user's own
@@ -160,6 +164,15 @@ class Loading:
                 raise KeyboardInterrupt from error
             others = versions.differences(self._manifest["python"], packages)
             raise NotLoaded(f"{reason_of(error)}{f' (saved with {others})' if others else ''}") from None
+        self._bring_submodules(entry)
+        return value
+
+    def _bring_submodules(self, entry: Entry) -> None:
+        """Import what a plain import of a package may not; what cannot be imported costs no more than itself."""
+        if missing := submodules.bring(entry.get("submodules", []), self._interrupts):
+            name, error = next(iter(missing.items()))
+            reason = f"{name}: {reason_of(error)}" if len(missing) > 1 else reason_of(error)
+            self._lacking[entry["name"]] = f", without {submodules.shown(list(missing))} ({reason})"
 
     def _of_format(self, entry: Entry) -> Any:
         kind = entry["format"]

@@ -17,7 +17,7 @@ import weakref
 from types import BuiltinFunctionType, CodeType, CoroutineType, FunctionType, GeneratorType, ModuleType
 from typing import TYPE_CHECKING, Any
 
-from . import versions
+from . import submodules, versions
 from .classes import is_a, module_of, mro_of, name_of
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Contents:
     def __init__(self) -> None:
         # Packages that it needs, other variables that it holds, and names that its functions look up in the session.
         self.packages: set[str] = set()
+        # Submodules of the modules that it has.
+        self.submodules: set[str] = set()
         self.holds: set[str] = set()
         self.uses: set[str] = set()
         # Packages by whose versions alone parts of it are read.
@@ -62,6 +64,7 @@ class Contents:
         check(value)
         if issubclass(kind, ModuleType):
             self._add(getattr(value, "__name__", None))
+            self.submodules.update(submodules.of(value))  # type: ignore[arg-type]
         elif id(kind) not in self._kinds:
             self._kinds[id(kind)] = kind
             self._add(module_of(kind))

@@ -47,7 +47,15 @@ class SessionPathInvalid(SessionError):
 
 
 class SavedSessionNotFound(SessionError):
-    """There is no such file, or no variable of this name."""
+    """There is no such file."""
+
+
+class SavedVariableNotFound(SessionError):
+    """The file has no variable of this name."""
+
+
+class SessionVariableNotFound(SessionError):
+    """The session has no variable of this name."""
 
 
 def place(root: str, path: str) -> Path:

@@ -19,7 +19,17 @@ from .classes import name_of
 from .facts import format_bytes
 from .interrupts import Watch
 from .pickles import Contents, Unsavable
-from .saved_state import FOLDER, FORMAT, MANIFEST, SavedSessionNotFound, SessionNotSaved, Table, count, place, reason_of
+from .saved_state import (
+    FOLDER,
+    FORMAT,
+    MANIFEST,
+    SessionNotSaved,
+    SessionVariableNotFound,
+    Table,
+    count,
+    place,
+    reason_of,
+)
 from .variables import own_variables
 
 if TYPE_CHECKING:
@@ -34,7 +44,7 @@ def save(shell: Any, root: str, path: str, names: list[str] | None) -> None:
     file = place(root, path)
     own = own_variables(shell)
     if unknown := [name for name in names or () if name not in own]:
-        raise SavedSessionNotFound(
+        raise SessionVariableNotFound(
             f"the session has no variable {', '.join(unknown)}; it has {', '.join(own) or 'none'}"
         )
     if file.exists() and not _is_saved_session(file):
@@ -133,9 +143,8 @@ class Saving:
                 self._refuse(name, error)
                 return
             self._packages |= contents.packages
-            self._enter(
-                name, "module", 0, f"import {value.__name__}", packages=sorted(contents.packages), imported=True
-            )
+            found = {"packages": sorted(contents.packages), "submodules": sorted(contents.submodules)}
+            self._enter(name, "module", 0, f"import {value.__name__}", imported=True, **found)
             return
         if (same := self._known.get(id(value))) is not None:
             self._enter(name, "same", 0, f"the same object as {same}", holds=[same])
@@ -203,11 +212,13 @@ class Saving:
         found = {
             "member": member[0],
             "packages": sorted(contents.packages),
+            "submodules": sorted(contents.submodules),
             "holds": sorted(contents.holds),
             "uses": sorted(contents.uses),
             "state_of": sorted(contents.state_of),
             "compiled": contents.is_compiled,
             "imported": imported,
+            "read_only": formats.is_read_only(self._space[name]),
         }
         if kind == formats.ARROW:
             found["columns"] = formats.columns(self._space[name])

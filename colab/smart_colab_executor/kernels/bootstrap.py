@@ -33,6 +33,7 @@ VARIABLES = (
     "holdings",
     "cleanup",
     "versions",
+    "submodules",
     "pickles",
     "formats",
     "saved_state",

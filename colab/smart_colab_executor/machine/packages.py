@@ -12,6 +12,9 @@ from pathlib import Path
 
 DESCRIPTIONS = "*-*.dist-info"
 
+# A package's requirements by the folders that have it, in the order in which Python looks.
+Places = dict[Path, str | None]
+
 
 class Packages:
     """What has changed since this was made. Fast where nothing has: for every job's end."""
@@ -25,8 +28,10 @@ class Packages:
         if (at := changed_at()) != self._changed_at:
             there = _there()
             for name in sorted(there.keys() | self._there.keys()):
-                if there.get(name) != self._there.get(name):
-                    self._changes[name] = there.get(name)
+                before, now = self._there.get(name, {}), there.get(name, {})
+                if (used := _used(now)) != _used(before):
+                    # What lay under a removed one, as in the base of a virtual environment, was not installed.
+                    self._changes[name] = None if used is None or used in before.items() else used[1]
             self._changed_at, self._there = at, there
         return dict(self._changes)
 
@@ -46,14 +51,19 @@ def _folders() -> Iterator[Path]:
     return (folder for folder in folders if folder.name in ("site-packages", "dist-packages"))
 
 
-def _there() -> dict[str, str | None]:
-    """Return the requirements of the packages that are there. By the names of files: reading all takes a second."""
-    found: dict[str, str | None] = {}
+def _used(places: Places) -> tuple[Path, str | None] | None:
+    """Return the first one, which hides the others."""
+    return next(iter(places.items()), None)
+
+
+def _there() -> dict[str, Places]:
+    """Return the packages that are there. By the names of files: reading all takes a second."""
+    found: dict[str, Places] = {}
     for folder in _folders():
         for description in folder.glob(DESCRIPTIONS):
             name, version = description.stem.split("-", 1)
             name = re.sub(r"[-_.]+", "-", name).lower()
-            found.setdefault(name, _requirement(name, version, description))
+            found.setdefault(name, {}).setdefault(folder, _requirement(name, version, description))
     return found
 
 

@@ -209,9 +209,7 @@ impl Server {
             Ok((url, checked)) => {
                 let mut report = ConnectionReport::connected(url, checked);
                 if let Some(reason) = self.floors.jobs.lacks_requirements() {
-                    report.suggestion = format!(
-                        "Connected, but code is refused. {reason} Ask the user to correct that setting and to restart the client."
-                    );
+                    report.suggestion = format!("Connected, but code is refused. {reason}");
                 }
                 report
             }

@@ -296,6 +296,47 @@ async fn a_resumed_operation_is_mirrored_as_before() {
 }
 
 #[tokio::test]
+async fn what_changed_between_two_mirrors_comes_home_though_its_size_and_time_stayed() {
+    let rig = Rig::start().await;
+    let bridge = rig.bridge(&[]).await;
+    let file = rig.executor.root().join("op/1");
+    let change = |text: &str| {
+        let then = std::fs::metadata(&file).unwrap().modified().unwrap();
+        std::fs::write(&file, text).unwrap();
+        let changed = std::fs::File::options().write(true).open(&file).unwrap();
+        changed.set_modified(then).unwrap();
+    };
+    let operation = json!({
+        "setup_code": "import pathlib\npathlib.Path('op').mkdir()",
+        "loop_code": "pathlib.Path(f'op/{i}').write_text('a')",
+        "n_iterations": 2, "checkpoint_name": "whole", "mirror": "op",
+    });
+    let first = call(&bridge, "run_chunked_operation", operation).await;
+    let said = first.facts["mirror"].as_str().unwrap();
+    assert!(said.contains("last pass is complete"), "{said}");
+    assert_eq!(text(&rig, "op/1"), "a");
+
+    // The operation has ended before.
+    change("b");
+    std::fs::remove_file(here(&rig, "op/0")).unwrap();
+    let arguments = json!({"checkpoint_name": "whole"});
+    let again = call(&bridge, "run_chunked_operation", arguments).await;
+    let said = again.facts["mirror"].as_str().unwrap();
+    assert!(said.contains("last pass is complete"), "{said}");
+    let texts = || (text(&rig, "op/0"), text(&rig, "op/1"));
+    assert_eq!(texts(), ("a".into(), "b".into()), "{said}");
+
+    // Stopped, and started again.
+    let arguments = json!({"remote_path": "op"});
+    call(&bridge, "mirror_folder", arguments.clone()).await;
+    let stop = json!({"remote_path": "op", "stop": true});
+    call(&bridge, "mirror_folder", stop).await;
+    change("c");
+    call(&bridge, "mirror_folder", arguments).await;
+    until(|| text(&rig, "op/1") == "c").await;
+}
+
+#[tokio::test]
 async fn what_changed_while_no_bridge_ran_comes_home_though_its_size_and_time_stayed() {
     let rig = Rig::start().await;
     let out = rig.executor.root().join("out");
