@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="kernels are sta
 
 # What would differ if a kernel were not like a new process of its own.
 SHOW = """
-import json, os, random, signal, sys, threading, uuid
+import json, os, random, shutil, signal, sys, threading, uuid
 print(json.dumps({
     "own": [os.getpid(), os.getsid(0), random.random(), str(uuid.uuid4())],
     "parent": os.getppid(),
@@ -33,6 +33,7 @@ print(json.dumps({
     "path": [entry for entry in sys.path if entry in ("", os.getcwd())],
     "folder": os.getcwd(),
     "backend": os.environ["MPLBACKEND"],
+    "python": shutil.which(os.path.basename(sys.executable)),
     "secret": os.environ.get("SMART_COLAB_TOKEN"),
     "signals": [signal.getsignal(one) is default for one, default in (
         (signal.SIGINT, signal.default_int_handler), (signal.SIGCHLD, signal.SIG_DFL), (signal.SIGTERM, signal.SIG_DFL)
@@ -58,6 +59,7 @@ def test_forked_kernels_are_like_started_ones_and_outlive_their_server_s_death(s
         "path": ["", str(tmp_path)],
         "folder": str(tmp_path),
         "backend": "module://matplotlib_inline.backend_inline",
+        "python": sys.executable,
         "secret": None,
         "signals": [True, True, True],
         "wakes": -1,
@@ -75,7 +77,7 @@ def test_forked_kernels_are_like_started_ones_and_outlive_their_server_s_death(s
     assert job.job["kernel_exit"] == {"signal": None, "code": None, "out_of_memory": False, "orphaned": True}
     after = json.loads(executor.run(SHOW).stdout)
     assert after["parent"] == executor.process.pid
-    alike = ("argv", "path", "folder", "backend", "secret", "signals", "wakes", "input", "modules", "main")
+    alike = ("argv", "path", "folder", "backend", "python", "secret", "signals", "wakes", "input", "modules", "main")
     assert {name: after[name] for name in alike} == {name: first[name] for name in alike}
 
 

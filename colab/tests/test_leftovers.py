@@ -141,10 +141,15 @@ def test_a_leftover_kernel_is_ended_before_its_jobs_are_read_back(start: Start) 
     assert len(kept(second, "journal")) <= 1
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="kernels are forked there")
-def test_what_code_started_ends_with_a_killed_executor(start: Start) -> None:
+@pytest.mark.skipif(sys.platform == "win32", reason="has no process groups")
+@pytest.mark.parametrize("is_forked", [True, False], ids=["forked", "started"])
+def test_what_code_started_ends_with_a_killed_executor(start: Start, *, is_forked: bool) -> None:
     executor = start()
+    if not is_forked:
+        executor.run("1")
+        for process in psutil.Process(executor.process.pid).children():
+            process.kill()  # on Linux the one from which kernels are forked
     code = "import subprocess, sys\nprint(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']).pid)"
-    child = psutil.Process(int(executor.run(code).stdout))
+    child = psutil.Process(int(executor.run(code, session="other").stdout))
     executor.process.kill()
     wait_until(lambda: not lives(child))

@@ -89,6 +89,20 @@ def test_a_removed_current_folder_is_reported_with_a_remedy(executor: Executor, 
     assert executor.run("print(3)").streams == {"stdout": "3\n", "stderr": ""}
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the system does not tell its name")
+def test_a_current_folder_removed_by_the_cell_that_entered_it_is_reported_by_its_name(
+    executor: Executor, workspace: Path
+) -> None:
+    brief = workspace / "brief"
+    enter_and_remove = f"os.mkdir('{brief}')\nos.chdir('{brief}')\nos.rmdir('{brief}')"
+    assert executor.run(enter_and_remove).streams["stderr"] == ""
+    said = f"[the current folder {brief} was removed, so relative paths fail; call os.chdir('{workspace}')]\n"
+    assert executor.run("print(1)").streams == {"stdout": "1\n", "stderr": said}
+    brief.mkdir()
+    said = f"[the current folder {brief} was removed; code runs in a new folder of that name]\n"
+    assert executor.run("print(os.getcwd())").streams == {"stdout": f"{brief}\n", "stderr": said}
+
+
 @pytest.mark.parametrize("replaced", [".", "jobs", "kernels", "uploads"])
 def test_a_file_in_place_of_a_state_folder_is_set_aside(executor: Executor, tmp_path: Path, replaced: str) -> None:
     folder = tmp_path / "state" / replaced

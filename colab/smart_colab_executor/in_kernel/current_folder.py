@@ -23,6 +23,9 @@ class CurrentFolder:
     def _look(self) -> None:
         if self._note():
             return
+        # It may be another one than before the last cell; only Linux tells.
+        with suppress(OSError):
+            self._last = Path(os.readlink("/proc/self/cwd").removesuffix(" (deleted)"))  # noqa: PTH115 - of a link
         with suppress(OSError):
             os.chdir(self._last)
             self._print_note(f"the current folder {self._last} was removed; code runs in a new folder of that name")

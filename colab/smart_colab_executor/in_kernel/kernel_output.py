@@ -7,6 +7,7 @@ where a kernel that is killed loses it. Here it waits in the journal, and is sen
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from contextlib import nullcontext, suppress
@@ -65,6 +66,8 @@ class Output:
         self.journal = Journal(None)
         self._descriptors: Descriptors | None = None
         self._written_at = 0.0
+        # The header of the latest cell.
+        self._cell: dict[str, Any] = {}
         # Positions: up to where text may be written without checking the others, was handed to the sending thread's
         # queue, and was acknowledged.
         self._room = MAX_UNSENT_BYTES
@@ -111,6 +114,11 @@ class Output:
         """The kernel's own `sys.stdout` and `sys.stderr`."""
         return self._streams
 
+    @property
+    def _is_orphan(self) -> bool:
+        """Whether the executor, or the process that forks its kernels, has ended; ipykernel then calls `os._exit`."""
+        return os.getpid() == self._pid and os.getppid() != self._executor
+
     def flush(self) -> None:
         """Send all text written so far."""
         self.is_fresh = False
@@ -151,6 +159,11 @@ class Output:
         """Redirect text printed to the stream to `write`, or back here for None."""
         stream.write = write or stream.write_here
 
+    def continue_cell(self) -> None:
+        """Attribute the output of what is called next to the latest cell; `is_fresh` tells whether there was any."""
+        self.flush()
+        origins.begin(self._cell)
+
     def _note_output(self) -> None:
         if (before := self.before) is not None:
             before()
@@ -171,6 +184,7 @@ class Output:
         if origins.current() is not header:
             origins.begin(header)
             if header.get("msg_type") == "execute_request":
+                self._cell = header
                 if self._descriptors is not None:
                     pools.follow()
                     self._descriptors.begin(header)
@@ -342,8 +356,10 @@ class Output:
 
         def leave_when_received(status: int) -> None:
             try:
-                self._wait_until_received()
+                self.wait_until_received()
             finally:
+                if sys.platform != "win32" and self._is_orphan and os.getpgrp() == self._pid:
+                    os.killpg(self._pid, signal.SIGKILL)  # with what code has started: nobody else would
                 leave(status)
 
         os._exit = leave_when_received  # type: ignore[assignment]
@@ -361,14 +377,15 @@ class Output:
                     self._streams[1].write(
                         f"[os.exec: {program} replaces this Python process; its variables are gone]\n"
                     )
-                    self._wait_until_received()
+                    self.wait_until_received()
             return execute(path, *arguments)
 
         return replace_when_received
 
-    def _wait_until_received(self) -> None:
+    def wait_until_received(self) -> None:
+        """Wait, up to EXIT_TIMEOUT_SEC, until the executor has received all output."""
         # A forked child has no sending thread, and without an executor there is no receiver.
-        if os.getpid() == self._pid and os.getppid() == self._executor:
+        if os.getpid() == self._pid and not self._is_orphan:
             # Not in this thread, which may be the sending one.
             threading.Thread(target=self._announce_leaving, daemon=True).start()
             self.received.wait(EXIT_TIMEOUT_SEC)

@@ -11,7 +11,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from . import cleanup, figures, loading, origins, packing, pools, questions, requests, saving
+from . import cleanup, figures, loading, origins, packing, pools, questions, requests, saving, winding_up
 from .current_folder import CurrentFolder
 from .forks import Forks
 from .inputs import Inputs
@@ -67,6 +67,7 @@ def install(shell: Any) -> None:
         shell_commands.install(shell, _output)
     CurrentFolder(shell, _output.streams[1])
     Payloads(shell)
+    winding_up.install()
     Leaving(shell, _output, _loop_runner)
 
 
@@ -98,6 +99,14 @@ def acknowledge_leaving() -> None:
     _output.received.set()
 
 
+def wind_up() -> None:
+    """Do what Python does at a script's end; the executor kills this kernel next."""
+    _output.continue_cell()
+    winding_up.wind_up()
+    if _output.is_fresh:
+        _output.wait_until_received()
+
+
 def ensure_interrupt() -> None:
     """Make sure that an interrupt sent just now reaches the code."""
     _interrupts.ensure_delivery()
@@ -115,6 +124,7 @@ OPERATIONS: dict[str, Callable[..., Any]] = {
     "acknowledge_leaving": acknowledge_leaving,
     "variables": variables,
     "cleanup": clean_up,
+    "wind_up": wind_up,
     "ensure_interrupt": ensure_interrupt,
     "answer": answer,
 }

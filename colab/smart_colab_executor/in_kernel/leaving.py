@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .messages import EXIT_TYPE, CellExited
+from .winding_up import wind_up
 
 if TYPE_CHECKING:
     from .kernel_output import Output
@@ -86,9 +87,9 @@ class Leaving:
         self.is_due = True
         self._output.flush()
         self._output.send(EXIT_TYPE, {"final": True}, {})
-        main = threading.main_thread()
-        if any(thread is not main and not thread.daemon for thread in threading.enumerate()):
-            os._exit(0)  # waits until the message is received
+        self._output.continue_cell()
+        wind_up()
+        os._exit(0)  # waits until all is received
 
 
 def _exit_script(code: object = None) -> NoReturn:

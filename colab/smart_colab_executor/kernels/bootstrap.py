@@ -65,6 +65,7 @@ KERNEL_SIDE = (
     "current_folder",
     "packing",
     "payloads",
+    "winding_up",
     "leaving",
     "questions",
     "inputs",

@@ -102,6 +102,9 @@ class KernelChannels:
     async def _discard(self) -> None:
         raise NotImplementedError
 
+    async def wind_up(self) -> None:
+        """Let an idle kernel of our own do what Python does at a script's end, before it is discarded."""
+
     def look(self) -> None:
         """Notice a death that has just happened."""
 

@@ -17,7 +17,7 @@ from ..machine import probe
 from . import connections
 from .bootstrap import bootstrap
 from .channels import ALIVE_POLL_INTERVAL_SEC, KernelChannels
-from .executions import Execution, KernelNotStarted, Message
+from .executions import Execution, KernelDied, KernelNotStarted, KernelSilent, Message
 from .fork_server import ForkServer
 from .leftovers import KernelNotes
 from .memory_watch import MemoryWatch
@@ -28,6 +28,7 @@ from .workspace import NoWorkspace, Workspace
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_SEC = 90.0
+WIND_UP_TIMEOUT_SEC = 3.0
 # The kernel never drops output (see kernel_output), so a short queue slows it down; an unbounded one would fill our
 # memory.
 RECEIVE_QUEUE_MESSAGES = 100
@@ -101,6 +102,17 @@ class Kernel(KernelChannels):
         if not self.died.done():
             await self._process.interrupt()
             self._post("control", MESSAGE_TYPE, {"operation": "ensure_interrupt"})
+
+    async def wind_up(self) -> None:
+        """Let it run its exit functions and write its open files' buffers, at most WIND_UP_TIMEOUT_SEC."""
+        if self.pid is None or self._executions or self.died.done():
+            return
+        try:
+            await self.request("wind_up", channel="shell", patience=WIND_UP_TIMEOUT_SEC)
+        except KernelSilent as error:
+            log.warning("kernel %s is killed before its exit functions have ended: %s", self.id, error)
+        except KernelDied:
+            pass
 
     async def _discard(self) -> None:
         """Kill the process and its children, and close the channels."""

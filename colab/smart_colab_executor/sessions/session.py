@@ -151,8 +151,8 @@ class Session:
         try:
             if self._start is not None:
                 self._start.cancel()
-            elif self._kernel is not None:
-                await self._kernel.discard()
+            elif self._kernel is not None and not turn.done():
+                await self._kernel.discard()  # at once: it is in use
             # The running job releases the turn.
             await turn
             await self._discard_kernel()
@@ -331,6 +331,7 @@ class Session:
         """Discard the kernel, if there is one, and end the jobs that have started in it."""
         kernel, self._kernel, self._snapshot = self._kernel, None, None
         if kernel is not None:
+            await kernel.wind_up()
             await kernel.discard()
         for job in [job for job in self._queue if job.has_begun]:
             self._queue.remove(job)
