@@ -132,7 +132,7 @@ def test_an_interrupt_lets_running_iterations_finish_and_a_second_one_counts_tho
     (tmp_path / "end").touch()
     assert (job.state, sorted(iterations(job))) == ("interrupted", list(range(1, 9)))
     assert job.of("finished")[0]["reruns"] == {"began_again": 0, "uncounted": 1}
-    assert "up to 1 other ran and do not count" in job.streams["stderr"]
+    assert "up to 1 other ran without counting" in job.streams["stderr"]
 
 
 def test_an_interrupt_lets_running_iterations_finish_and_reports_them(
@@ -194,6 +194,13 @@ def test_what_keeps_a_loop_from_a_cluster_is_said_before_its_first_iteration(
     [error] = job.of("error")
     assert error["ename"] == ename
     assert said in error["evalue"]
+    assert not any((job.of("finished")[0]["reruns"] or {}).values())
+
+
+@pytest.mark.parametrize("name", ["local", "local:1", "local:9999", "dask", "tcp://127.0.0.1:9999"])
+def test_far_more_workers_than_processors_are_remarked_on(name: str) -> None:
+    said = clusters.crowding(name)
+    assert (said or "").startswith("local:9999 starts 9999 processes on ") is (name == "local:9999")
 
 
 def test_the_job_shows_its_cluster_while_it_runs(executor: Executor, in_threads: str, tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def test_an_iteration_brings_back_its_prints_and_its_value(begin: Begin) -> None
     key = begin("import sys\nprint('at {i}')\nprint('odd', file=sys.stderr)\n{'x': {i}, 's': {1, i}}")
     [(output, result, marked, error, end)] = run(key, [3])["done"]
     assert output == [("stdout", "at 3\n"), ("stderr", "odd\n")]
-    assert (result, marked, error, end) == ({"x": 3, "s": [1, 3]}, None, None, None)
+    assert (result, marked, error, end) == ({"x": 3, "s": [1, 3]}, {"set as list": 1}, None, None)
 
 
 @pytest.mark.parametrize("body", ["'x' * 10**7", "b'x' * 10**7", "[list(range(10**5))] * 100", "print('x' * 10**7)"])

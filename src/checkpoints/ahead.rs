@@ -1,7 +1,7 @@
 //! Iterations that finished ahead of an earlier one: a file has their reports until their turn comes, so that the checkpoint and the results
 //! keep the order of the iterations, and none of these runs again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::ops::Range;
@@ -35,6 +35,8 @@ pub(crate) struct Ahead {
     journal: Option<Journal>,
     /// Where in the file each iteration's line begins.
     places: BTreeMap<u64, u64>,
+    /// Those of them that failed.
+    failed: BTreeSet<u64>,
 }
 
 impl Ahead {
@@ -50,6 +52,7 @@ impl Ahead {
             header,
             journal: None,
             places: BTreeMap::new(),
+            failed: BTreeSet::new(),
         };
         let length = ahead.read(iterations)?;
         if ahead.places.is_empty() {
@@ -78,9 +81,12 @@ impl Ahead {
                 return Ok(0);
             }
             let kept = serde_json::from_slice::<Kept>(text).ok();
-            let iteration = kept.and_then(|kept| kept.report.iteration);
-            if let Some(iteration) = iteration.filter(|iteration| iterations.contains(iteration)) {
-                self.places.entry(iteration).or_insert(at);
+            if let Some(report) = kept.map(|kept| kept.report)
+                && let Some(iteration) = report.iteration
+                && iterations.contains(&iteration)
+                && !self.places.contains_key(&iteration)
+            {
+                self.add(iteration, at, &report);
             }
             at += line.len() as u64;
         }
@@ -89,6 +95,39 @@ impl Ahead {
     /// How many iterations are kept.
     pub(crate) fn count(&self) -> u64 {
         self.places.len() as u64
+    }
+
+    /// How many of them failed, and are to be skipped in their turn.
+    pub(crate) fn failed(&self) -> u64 {
+        self.failed.len() as u64
+    }
+
+    fn add(&mut self, iteration: u64, at: u64, report: &Progress) {
+        self.places.insert(iteration, at);
+        if report.error.is_some() {
+            self.failed.insert(iteration);
+        }
+    }
+
+    /// Discards those that failed, so that they run in their turn.
+    pub(crate) fn forget_failed(&mut self) -> io::Result<()> {
+        let Some(journal) = self.journal.as_mut().filter(|_| !self.failed.is_empty()) else {
+            return Ok(());
+        };
+        self.places
+            .retain(|iteration, _| !self.failed.contains(iteration));
+        self.failed.clear();
+        let mut text = format!("{}\n", self.header);
+        for at in self.places.values_mut() {
+            let line = journal.line_at(*at)?;
+            *at = text.len() as u64;
+            text += &line;
+        }
+        // Closed first: Windows replaces no open file.
+        self.journal = None;
+        store::write_atomic(&self.path, text.as_bytes())?;
+        self.journal = Some(Journal::open(&self.path, text.len() as u64)?);
+        Ok(())
     }
 
     /// Keeps an iteration with its line of the results; returns false if it is kept already.
@@ -110,7 +149,8 @@ impl Ahead {
             marked: report.marked.clone(),
             error: report.error.clone(),
         };
-        let line = serde_json::to_string(&Kept { report, line })?;
+        let kept = Kept { report, line };
+        let line = serde_json::to_string(&kept)?;
         let journal = if let Some(journal) = &mut self.journal {
             journal
         } else {
@@ -120,7 +160,7 @@ impl Ahead {
         };
         let at = journal.length();
         journal.append(&line)?;
-        self.places.insert(iteration, at);
+        self.add(iteration, at, &kept.report);
         Ok(true)
     }
 
@@ -132,12 +172,14 @@ impl Ahead {
         let Some(at) = self.places.remove(&iteration) else {
             return Ok(None);
         };
+        self.failed.remove(&iteration);
         Ok(Some(serde_json::from_str(&journal.line_at(at)?)?))
     }
 
     /// Discards all: the loop has ended before them.
     pub(crate) fn clear(&mut self) {
         self.places.clear();
+        self.failed.clear();
     }
 
     /// The first iterations of `iterations` that are not kept; empty if none is kept, and all of them are missing.
@@ -175,7 +217,7 @@ mod tests {
     use serde_json::json;
 
     use super::{Ahead, MAX_LISTED};
-    use crate::wire::event::Progress;
+    use crate::wire::event::{Progress, PythonError};
 
     fn report(iteration: u64) -> Progress {
         let report = json!({
@@ -247,6 +289,37 @@ mod tests {
         ahead.put(7, &report(7), "line 7".to_owned()).unwrap();
         ahead.sync().unwrap();
         assert_eq!(open(&path, "one").take(7).unwrap().unwrap().line, "line 7");
+    }
+
+    #[test]
+    fn those_that_failed_are_counted_and_can_be_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ahead.jsonl");
+        let mut ahead = open(&path, "one");
+        for iteration in [3, 5, 7, 8] {
+            let mut report = report(iteration);
+            report.error = (iteration != 5).then(|| PythonError {
+                ename: "ValueError".to_owned(),
+                evalue: String::new(),
+                traceback: Vec::new(),
+            });
+            ahead
+                .put(iteration, &report, format!("line {iteration}"))
+                .unwrap();
+        }
+        ahead.take(8).unwrap().unwrap();
+        assert_eq!(ahead.failed(), 2);
+        ahead.sync().unwrap();
+        assert_eq!(open(&path, "one").failed(), 3);
+        ahead.forget_failed().unwrap();
+        ahead.put(6, &report(6), "line 6".to_owned()).unwrap();
+        ahead.sync().unwrap();
+        for mut ahead in [open(&path, "one"), ahead] {
+            assert_eq!((ahead.count(), ahead.failed()), (2, 0));
+            assert_eq!(ahead.missing(1..9), [1, 2, 3, 4, 7, 8]);
+            assert_eq!(ahead.take(5).unwrap().unwrap().line, "line 5");
+            assert_eq!(ahead.take(6).unwrap().unwrap().line, "line 6");
+        }
     }
 
     #[test]

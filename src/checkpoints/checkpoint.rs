@@ -38,6 +38,9 @@ pub(crate) struct Checkpoint {
     /// Iterations that finished ahead of the first one that has not; `ahead` keeps them.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) ahead: u64,
+    /// Those of them that failed and are skipped in their turn.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) skipped_ahead: u64,
     #[serde(default, skip_serializing_if = "Reruns::is_none")]
     pub(crate) reruns: Reruns,
     /// `break` ended the operation before its last iteration.
@@ -185,6 +188,7 @@ impl Checkpoint {
             total,
             completed: 0,
             ahead: 0,
+            skipped_ahead: 0,
             reruns: Reruns::default(),
             ended_by_break: false,
             skipped_count: 0,
@@ -264,12 +268,10 @@ impl Checkpoint {
 
     /// Has the skipped iterations run again; false if there are none.
     pub(crate) fn ask_retry(&mut self) -> bool {
-        if self.skipped_count > 0 && self.retry.is_none() {
+        let skipped = self.all_skipped();
+        if skipped > 0 && self.retry.is_none() {
             self.retry = Some(Retry::default());
-            self.note_change(vec![format!(
-                "retry_skipped ({} iterations)",
-                self.skipped_count
-            )]);
+            self.note_change(vec![format!("retry_skipped ({skipped} iterations)")]);
         }
         self.retry.is_some()
     }
@@ -278,6 +280,11 @@ impl Checkpoint {
     pub(crate) fn is_under_way(&self) -> bool {
         let may_run = |flight: &Flight| !flight.cancelled;
         !self.is_finished() && self.in_flight.as_ref().is_some_and(may_run)
+    }
+
+    /// How many iterations failed and were skipped.
+    pub(crate) fn all_skipped(&self) -> u64 {
+        self.skipped_count + self.skipped_ahead
     }
 
     pub(crate) fn ahead_if_any(&self) -> Option<u64> {
@@ -302,9 +309,10 @@ impl Checkpoint {
         if self.is_finished() {
             return 100.0;
         }
+        let done = self.total.saturating_sub(self.remaining());
         #[expect(clippy::cast_precision_loss, reason = "at most 10^9")]
-        let share = 1.0 - self.remaining() as f64 / self.total as f64;
-        (share * 1000.0).floor().clamp(0.0, 999.0) / 10.0
+        let share = done as f64 / self.total as f64;
+        (share * 1000.0).round().min(999.0) / 10.0
     }
 
     /// Names the values that the results only mark, or have null for.
@@ -318,7 +326,7 @@ impl Checkpoint {
         };
         let notes: Vec<String> = [
             (
-                "some results contain values that JSON cannot hold; a mark replaces each, and null a missing value",
+                "some results contain values that JSON cannot hold; a mark, text or a list replaces each, and null a missing value",
                 kinds(false),
             ),
             ("some results are too long to be kept whole", kinds(true)),

@@ -40,6 +40,8 @@ pub enum CheckpointError {
         detail: String,
         /// Completed iterations of the checkpoint before it, if that is readable.
         previous: Option<u64>,
+        /// The file was renamed, so that the next call finds the one before it.
+        is_aside: bool,
     },
     #[error("the record of a run at {} cannot be read: {detail}", path.display())]
     CorruptResult { path: PathBuf, detail: String },
@@ -125,6 +127,12 @@ impl Fault for CheckpointError {
             Self::OtherVersion { .. } => "Use the version that wrote it, or another checkpoint_name, or restart: true, which sets \
                  the file aside and starts over."
                 .into(),
+            Self::Corrupt { previous: Some(completed), is_aside: false, .. } => {
+                Advice::from(format!("The checkpoint before it is intact, with completed: {completed}. "))
+                    + Step::RunChunked
+                    + " with checkpoint_name alone sets the damaged file aside, and called again continues from there (later iterations may run a \
+                       second time); with restart: true it starts over."
+            }
             Self::Corrupt { previous: Some(completed), .. } => format!(
                 "The file is set aside. The checkpoint before it is intact, with completed: {completed}; call again to continue from \
                  there (later iterations may run a second time), or with restart: true to start over."

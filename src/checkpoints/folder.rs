@@ -172,6 +172,23 @@ impl Folder {
         Ok(())
     }
 
+    /// Sets a damaged checkpoint aside if the one before it is good, and says so in the error. To be called with the lock.
+    pub(crate) fn set_damaged_aside(
+        &self,
+        mut error: CheckpointError,
+    ) -> Result<CheckpointError, CheckpointError> {
+        if let CheckpointError::Corrupt {
+            previous: Some(_),
+            is_aside,
+            ..
+        } = &mut error
+        {
+            self.set_unreadable_aside()?;
+            *is_aside = true;
+        }
+        Ok(error)
+    }
+
     /// True if the folder holds anything that is kept under the name, readable or not.
     pub(crate) fn is_there(&self) -> bool {
         self.names().any(|name| is_kept(&name)) || !self.run_ids().is_empty()
@@ -238,6 +255,7 @@ fn unreadable(path: PathBuf, why: Unreadable, previous: Option<u64>) -> Checkpoi
             path,
             detail,
             previous,
+            is_aside: false,
         },
     }
 }

@@ -142,7 +142,7 @@ pub(crate) fn report_operation(
         remaining: Some(checkpoint.remaining()),
         progress_pct: Some(checkpoint.progress_pct()),
         can_continue: checkpoint.can_continue(),
-        skipped_count: Some(checkpoint.skipped_count),
+        skipped_count: Some(checkpoint.all_skipped()),
         skipped: checkpoint.skipped.clone(),
         last_results: lines
             .iter()

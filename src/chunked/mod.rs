@@ -5,7 +5,7 @@
 //! - `running`: an operation that this process works on, and the calls that wait for it;
 //! - `operation`: that work; `reader` takes what the job reports;
 //! - `ledger`: the books meanwhile, `result_line` a line of the results; what stands on disk is in `checkpoints`;
-//! - `outcome`: what the model sees; `stop`: why an operation stopped.
+//! - `outcome`: what the model sees; `stop`: why an operation stopped; `losses`: what went away under it.
 //!
 //! **A checkpoint says `completed: k` only when the iterations before `k` finished**, and names the job in flight before it is sent. What
 //! finishes ahead of iteration `k`, on a cluster, is kept and counted in its turn.
@@ -13,6 +13,7 @@
 //! May import `base`, `wire`, `edge`, `runtime`, `connection`, `caller`, `jobs`, `checkpoints`; knows nothing of MCP.
 
 mod ledger;
+mod losses;
 mod operation;
 pub mod order;
 mod outcome;
@@ -96,7 +97,14 @@ impl Chunked {
         caller: &Caller<'_>,
     ) -> Result<Outcome, CheckpointError> {
         let folder = self.checkpoints.folder(&order.name);
-        let (plan, before) = order.plan(&folder)?;
+        let (plan, before) = match order.plan(&folder) {
+            // While another call works on it, the next save mends the file.
+            Err(error @ CheckpointError::Corrupt { .. }) => {
+                let _lock = folder.lock(&order.name)?;
+                return Err(folder.set_damaged_aside(error)?);
+            }
+            planned => planned?,
+        };
         plan.validate()?;
         if let Some(running) = self.current(&order.name) {
             let is_same = before == Before::SamePlan && running.plan.is_same_work(&plan);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::losses::Losses;
 use super::reader::JobReader;
 use super::running::{End, Running};
 use super::stop;
@@ -37,28 +38,6 @@ pub(super) struct Operation {
     followed: Option<(JobId, u64)>,
     losses: Losses,
     delay: Duration,
-}
-
-/// Machines and Python processes that went away, and what was done when the last one did.
-#[derive(Default)]
-struct Losses {
-    completed: u64,
-    machines: u32,
-    processes: u32,
-}
-
-impl Losses {
-    fn count(&mut self, completed: u64, is_process: bool) {
-        if completed > self.completed {
-            *self = Self::default();
-        }
-        self.completed = completed;
-        if is_process {
-            self.processes += 1;
-        } else {
-            self.machines += 1;
-        }
-    }
 }
 
 impl Operation {
@@ -170,6 +149,9 @@ impl Operation {
             return self.find_again(flight).await;
         };
         let (caller, mut reader) = (self.caller(), JobReader::new(&self.running));
+        let running = &self.running;
+        let report = |progress: Progress<'_>| JobReader::note(running, &progress);
+        let caller = caller.with_report(&report);
         let followed = (self.jobs.follow_part(id, after, &caller, &mut reader)).await;
         match reader.done(&self.jobs, followed)? {
             Some(followed) => self.land(followed).await,
@@ -184,8 +166,9 @@ impl Operation {
 
     /// A job that an earlier process recorded, and may or may not have sent. To a call, an interrupt that came before it is no news.
     async fn find_again(&mut self, mut flight: Flight) -> Result<Option<End>, CheckpointError> {
-        let first_state = OnceLock::new();
+        let (first_state, running) = (OnceLock::new(), &self.running);
         let report = |progress: Progress<'_>| {
+            JobReader::note(running, &progress);
             if let Progress::Job { job, .. } = progress {
                 first_state.get_or_init(|| job.state);
             }
@@ -327,7 +310,9 @@ impl Operation {
                 "a loop succeeded without reporting all of its iterations",
             )),
             JobState::Failed if flight.is_looping && job.reason == Some(Reason::KernelDied) => {
+                let unknown = stop::unknown_reruns(&flight);
                 self.losses.count(completed + checkpoint.ahead, true);
+                books.ledger.notes.extend(unknown);
                 if self.losses.processes == 1 {
                     let why = explain(None);
                     let note = format!(
@@ -360,10 +345,13 @@ impl Operation {
         let mut books = self.running.books();
         let checkpoint = &mut books.ledger.checkpoint;
         checkpoint.kernel_id = None;
-        let is_retry = (checkpoint.in_flight.as_ref()).is_some_and(|flight| flight.is_retry);
+        let flight = checkpoint.in_flight.as_ref();
+        let unknown = flight.and_then(stop::unknown_reruns);
+        let is_retry = flight.is_some_and(|flight| flight.is_retry);
         let next = checkpoint.current(is_retry);
         let completed = next.unwrap_or(checkpoint.completed);
         self.losses.count(completed + checkpoint.ahead, false);
+        books.ledger.notes.extend(unknown);
         books.ledger.land(None)?;
         books.output.job_runs = false;
         let is_hopeless = self.losses.machines > MAX_LOSSES;

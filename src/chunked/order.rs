@@ -65,6 +65,13 @@ impl Order {
         .into_iter()
         .filter_map(|(name, is_missing)| (is_missing && kept.is_none()).then_some(name))
         .collect();
+        if !missing.is_empty() && folder.load()?.is_some() {
+            return Err(CheckpointError::Invalid(format!(
+                "{} must be given, with setup_code and keep_done: true: the code of {:?} is not kept any more",
+                missing.join(" and "),
+                self.name.as_str(),
+            )));
+        }
         if !missing.is_empty() {
             return Err(CheckpointError::Incomplete {
                 operation: self.name.to_string(),

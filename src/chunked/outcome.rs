@@ -109,7 +109,7 @@ impl Outcome {
             progress_pct: checkpoint.progress_pct(),
             can_continue: checkpoint.can_continue(),
             next_command: next_command(checkpoint, &end, job_runs),
-            skipped_count: checkpoint.skipped_count,
+            skipped_count: checkpoint.all_skipped(),
             skipped: (checkpoint.skipped.iter())
                 .take(MAX_SKIPPED_SHOWN)
                 .cloned()

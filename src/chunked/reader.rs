@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::running::Running;
+use crate::caller::Progress;
 use crate::checkpoints::CheckpointError;
 use crate::jobs::Jobs;
 use crate::jobs::follow::{Ended, Followed, Reader};
@@ -20,6 +21,13 @@ impl<'a> JobReader<'a> {
         Self {
             running,
             trouble: None,
+        }
+    }
+
+    /// Keeps what an answer says about the job: a call may end long before the job is followed no further.
+    pub(super) fn note(running: &Running, progress: &Progress<'_>) {
+        if let Progress::Job { job, .. } = progress {
+            running.books().job = Some((*job).clone());
         }
     }
 

@@ -12,7 +12,7 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal at `path` and cuts it to `covered` bytes; [`Journal::length`] is less if the file was shortened.
+    /// Opens the journal at `path` and cuts it to the whole lines of the first `covered` bytes; [`Journal::length`] is less if the file was shortened.
     /// Creates the file and missing folders.
     ///
     /// # Errors
@@ -28,22 +28,14 @@ impl Journal {
             .write(true)
             .open(path)?;
         let length = file.metadata()?.len().min(covered);
+        // If the file was shortened in mid-line, the fragment would be a line that is no JSON.
+        let length = whole_lines(&mut file, length)?;
         file.set_len(length)?;
-        let torn = length > 0 && {
-            let mut last = [0];
-            file.seek(SeekFrom::Start(length - 1))?;
-            file.read_exact(&mut last)?;
-            last != *b"\n"
-        };
-        let mut journal = Self {
+        file.seek(SeekFrom::Start(length))?;
+        Ok(Self {
             file: BufWriter::new(file),
             length,
-        };
-        if torn {
-            // The file was shortened in mid-line: the next line must not be appended to the fragment.
-            journal.append("")?;
-        }
-        Ok(journal)
+        })
     }
 
     /// Bytes in the journal.
@@ -84,6 +76,22 @@ impl Journal {
         self.file.flush()?;
         self.file.get_ref().sync_data()
     }
+}
+
+/// The length of the whole lines within the first `length` bytes.
+fn whole_lines(file: &mut File, mut length: u64) -> io::Result<u64> {
+    let mut block = [0; 8192];
+    while length > 0 {
+        let from = length.saturating_sub(block.len() as u64);
+        let part = &mut block[..usize::try_from(length - from).unwrap_or_default()];
+        file.seek(SeekFrom::Start(from))?;
+        file.read_exact(part)?;
+        if let Some(at) = part.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(from + at as u64 + 1);
+        }
+        length = from;
+    }
+    Ok(0)
 }
 
 /// The last whole lines within the first `covered` bytes: at most `count`, from at most `bytes` bytes. Empty without a file.
@@ -131,15 +139,15 @@ mod tests {
     }
 
     #[test]
-    fn a_line_after_a_torn_one_stands_alone() {
+    fn a_torn_line_goes_and_the_next_one_stands_alone() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("results.jsonl");
-        fs::write(&path, "one\ntw").unwrap();
-        let mut journal = Journal::open(&path, 100).unwrap();
+        fs::write(&path, format!("one\n{}", "tw".repeat(9_000))).unwrap();
+        let mut journal = Journal::open(&path, 100_000).unwrap();
         journal.append("three").unwrap();
         journal.sync().unwrap();
-        assert_eq!(fs::read_to_string(&path).unwrap(), "one\ntw\nthree\n");
-        assert_eq!(journal.length(), "one\ntw\nthree\n".len() as u64);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "one\nthree\n");
+        assert_eq!(journal.length(), "one\nthree\n".len() as u64);
     }
 
     #[test]

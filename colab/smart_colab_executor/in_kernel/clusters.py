@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LOCAL = "local"
+# Workers for each processor above which a local cluster is remarked on.
+MANY_WORKERS = 4
 # By the environment's DASK_SCHEDULER_ADDRESS, or else local.
 ANY = "dask"
 ADDRESS_VARIABLE = "DASK_SCHEDULER_ADDRESS"
@@ -97,6 +99,20 @@ def open_cluster(name: str, variables: Mapping[str, Any]) -> Cluster:
     if rest.startswith("//"):
         return _connect(name)
     return _named(name, variables)
+
+
+def crowding(name: str) -> str | None:
+    """Return what to say of a local cluster with far more workers than there are processors."""
+    kind, _, workers = name.partition(":")
+    if kind != LOCAL or not workers or not importlib.util.find_spec("distributed"):
+        return None
+    processors = importlib.import_module("dask.system").CPU_COUNT
+    if int(workers) <= MANY_WORKERS * processors:
+        return None
+    return (
+        f"{name} starts {workers} processes on {processors} processors: that takes memory and time, and is no faster; "
+        "`local` starts one for each"
+    )
 
 
 def _address_of_environment() -> str | None:

@@ -41,6 +41,8 @@ def run(work: Work) -> None:
     body, setup = _parsed(work.body, "loop_code"), _parsed(work.setup, "setup_code")
     if fault := worker_names.fault(body, setup, work.variables):
         raise NotOnCluster(fault, [f"NotOnCluster: {fault}"])
+    if crowding := clusters.crowding(work.cluster):
+        work.say("stderr", f"[cluster: {crowding}]\n")
     cluster = clusters.open_cluster(work.cluster, work.variables)
     try:
         if shared := worker_names.shared(body, setup):
@@ -359,7 +361,7 @@ class _Loop:
         if (again := work.began_again) or self._lost:
             said.append(f"{_count(self._lost, 'worker')} ended, and {_count(again, 'iteration')} began again")
         if work.uncounted:
-            said.append(f"up to {_count(work.uncounted, 'other')} ran and do not count")
+            said.append(f"up to {_count(work.uncounted, 'other')} ran without counting")
         if self._batches:
             self._say("; ".join(said))
 

@@ -1,5 +1,6 @@
 """Converts values to JSON: those with a usual form there to that form, the rest to a mark with the type, counted.
 
+Integers beyond 64 bits, complex numbers, sets and keys that are no text become text or a list, and are counted.
 A library's missing value becomes null and is counted; a None of the user's is not counted.
 
 Runs in the kernel, as `_smart_colab.plain_values`; standard library only.
@@ -28,7 +29,7 @@ MAX_DEPTH = 50
 # Readers in other languages parse smaller numbers as integers.
 MAX_INTEGER = 2**63
 MAX_INTEGER_BITS = 100_000
-TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath, complex)
+TEXTS = (decimal.Decimal, fractions.Fraction, uuid.UUID, pathlib.PurePath)
 # Classes of pandas and numpy with a single value, and its name.
 MISSING = {"NaTType": "NaT", "NAType": "NA", "MaskedConstant": "masked"}
 NOT_A_TIME = "NaT"
@@ -108,6 +109,9 @@ class _Walk:
             return self._float(float(value))
         if isinstance(value, TEXTS):
             return self._text(str(value))
+        if isinstance(value, complex):
+            self.marked["complex as text"] += 1
+            return self._text(str(value))
         if depth == 0 or self._room <= 0:
             return self._mark(value)
         if isinstance(value, Mapping):
@@ -181,6 +185,7 @@ class _Walk:
             self._room -= 1
             kept.append(self.of(item, depth - 1))
         if isinstance(items, (set, frozenset)):
+            self.marked["set as list"] += 1
             kept.sort(key=lambda item: (type(item).__name__, item) if isinstance(item, (int, float, str)) else ("", ""))
         if len(kept) < length:
             self.marked["items left out"] += length - len(kept)
@@ -193,7 +198,10 @@ class _Walk:
         for name, item in islice(items, MAX_ITEMS):
             if self._room <= 0:
                 break
-            text = name if isinstance(name, str) else self._key(name)
+            text = name
+            if not isinstance(name, str):
+                text = self._key(name)
+                self.marked["key as text"] += 1
             if kinds.setdefault(text, type(name)) is not type(name):
                 text = f"{text} ({type(name).__name__})"
             free = next(key for key in _numbered(text) if key not in kept)
@@ -216,6 +224,7 @@ class _Walk:
             return value
         if value.bit_length() > MAX_INTEGER_BITS:
             return self._mark(value)
+        self.marked["int as text"] += 1
         # `str` of an integer rejects more than 4300 digits.
         return self._text(format(decimal.Decimal(value), "f"))
 

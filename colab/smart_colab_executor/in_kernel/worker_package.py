@@ -42,8 +42,9 @@ class SmartColab(WorkerPlugin):
         sys.modules[self.package].worker_side.end(self.name)
 
 def run_batch(name, package, batch, numbers, shows_setup):
-    get_worker().log_event(name, batch)
-    return sys.modules[package].worker_side.run(name, numbers, shows_setup=shows_setup)
+    def begins():
+        get_worker().log_event(name, batch)
+    return sys.modules[package].worker_side.run(name, numbers, shows_setup=shows_setup, begins=begins)
 """
 
 

@@ -26,7 +26,7 @@ from . import loops, tracebacks
 from .plain_values import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import TracebackType
 
 SETUP_FILE, BODY_FILE = "<setup_code>", "<loop_code>"
@@ -54,9 +54,10 @@ def end(key: str) -> None:
         operation.end()
 
 
-def run(key: str, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any]:
+def run(key: str, numbers: Sequence[int], *, shows_setup: bool, begins: Callable[[], object] = bool) -> dict[str, Any]:
     """Run iterations; return what they have come to, in order, and what the setup has printed if asked for.
 
+    `begins` is called before the first one, after the setup.
     `done` has a tuple for each: its output, its result, the counts of marked values, the error, and how it ended: None,
     `break` or `stop`. It is shorter than `numbers` after an iteration that ends the loop, after MAX_BATCH_SEC, or after
     much output.
@@ -64,7 +65,7 @@ def run(key: str, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any
     operation = _operations.get(key)
     if operation is None:
         return {"done": [], "seconds": 0.0}
-    return operation.run(numbers, shows_setup=shows_setup)
+    return operation.run(numbers, shows_setup=shows_setup, begins=begins)
 
 
 class Operation:
@@ -86,12 +87,12 @@ class Operation:
         self._is_over = True
         self._leave_if_over()
 
-    def run(self, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any]:
+    def run(self, numbers: Sequence[int], *, shows_setup: bool, begins: Callable[[], object]) -> dict[str, Any]:
         """Run iterations, after the setup if it has not run yet."""
         with self._counting:
             self._running += 1
         try:
-            return self._run(numbers, shows_setup=shows_setup)
+            return self._run(numbers, shows_setup=shows_setup, begins=begins)
         finally:
             with self._counting:
                 self._running -= 1
@@ -103,7 +104,7 @@ class Operation:
             if self._is_over and not self._running:
                 sys.modules.pop(self.module_name, None)
 
-    def _run(self, numbers: Sequence[int], *, shows_setup: bool) -> dict[str, Any]:
+    def _run(self, numbers: Sequence[int], *, shows_setup: bool, begins: Callable[[], object]) -> dict[str, Any]:
         with self._lock:
             error = self._set_up() if self._namespace is None else None
         # The first result to arrive need not be of the batch that the setup ran for.
@@ -112,6 +113,7 @@ class Operation:
             return {"done": [], "seconds": 0.0, "setup_error": error, **setup}
         done: list[tuple[Any, ...]] = []
         room = MAX_OUTPUT_CHARS
+        begins()
         began = perf_counter()
         for number in numbers:
             if self._is_over or room <= 0 or perf_counter() - began > MAX_BATCH_SEC:

@@ -27,6 +27,8 @@ pub(super) struct Claim {
     folder: Folder,
     checkpoint: Checkpoint,
     is_new: bool,
+    /// The code is another than the checkpoint on disk says.
+    is_changed: bool,
     /// The running job of the operation that this one replaces.
     pub(super) replaced_job: Option<JobId>,
     /// Whether skipped iterations run again.
@@ -78,21 +80,14 @@ impl Claim {
                 folder.set_unreadable_aside()?;
                 folder.load()?
             }
-            Err(error) => {
-                // The next call then finds the good one before it.
-                if let CheckpointError::Corrupt {
-                    previous: Some(_), ..
-                } = &error
-                {
-                    folder.set_unreadable_aside()?;
-                }
-                return Err(error);
-            }
+            // The next call then finds the good one before it.
+            Err(error) => return Err(folder.set_damaged_aside(error)?),
         };
         let mut claim = Self {
             folder,
             checkpoint: plan.begin(),
             is_new: true,
+            is_changed: false,
             replaced_job: None,
             retries_skipped: false,
             plan: plan.clone(),
@@ -106,6 +101,7 @@ impl Claim {
             Some(old) if old.plan_hash == claim.checkpoint.plan_hash => claim.go_on(old),
             Some(old) if before == Before::Kept && plan.may_follow(&old) => {
                 claim.go_on(plan.follow(old));
+                claim.is_changed = true;
             }
             Some(old) => return Err(plan.mismatch(&old)),
         }
@@ -160,7 +156,7 @@ impl Claim {
             notes,
             saved: Instant::now(),
             is_new: self.is_new,
-            is_settled: true,
+            is_settled: !self.is_changed,
             lock: Some(self.lock),
         };
         // What the checkpoint does not know yet, or what is lost.
@@ -168,6 +164,8 @@ impl Claim {
         if self.retries_skipped {
             ledger.ask_retry();
         }
+        // Though nothing may be left to run: the plan on disk is the new one already, and belongs to this checkpoint alone.
+        ledger.settle()?;
         Ok(ledger)
     }
 }
@@ -287,6 +285,7 @@ impl Ledger {
             self.ahead.clear();
         }
         self.checkpoint.ahead = self.ahead.count();
+        self.checkpoint.skipped_ahead = self.ahead.failed();
         Ok(())
     }
 
@@ -333,7 +332,14 @@ impl Ledger {
     /// Looks up the skipped iterations that the next job runs again, once those of the last one have run.
     pub(super) fn advance_retry(&mut self) -> Result<(), CheckpointError> {
         let retry = self.checkpoint.retry.as_ref();
-        let Some(retry) = retry.filter(|retry| retry.current().is_none()) else {
+        if retry.is_none_or(|retry| retry.current().is_some()) {
+            return Ok(());
+        }
+        // Those ahead run in their turn again.
+        let forgotten = self.ahead.forget_failed();
+        forgotten.map_err(CheckpointError::disk(self.ahead.path()))?;
+        self.count_ahead()?;
+        let Some(retry) = &self.checkpoint.retry else {
             return Ok(());
         };
         let path = self.folder.results();

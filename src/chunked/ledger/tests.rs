@@ -123,3 +123,21 @@ fn iterations_that_the_file_has_lost_run_again_and_are_named() {
     );
     assert_eq!((ledger.checkpoint.ahead, ledger.missing()), (0, Vec::new()));
 }
+
+#[test]
+fn progress_is_rounded_and_100_only_at_the_end() {
+    let disk = tempfile::tempdir().unwrap();
+    let mut checkpoint = open(&disk).checkpoint.clone();
+    for (completed, total, percent) in [
+        (6, 30, 20.0),
+        (27, 60, 45.0),
+        (1, 3, 33.3),
+        (2, 3, 66.7),
+        (9_999, 10_000, 99.9),
+        (10_000, 10_000, 100.0),
+    ] {
+        (checkpoint.completed, checkpoint.total) = (completed, total);
+        let progress = checkpoint.progress_pct();
+        assert!((progress - percent).abs() < 1e-9, "{progress}");
+    }
+}

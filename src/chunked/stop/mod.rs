@@ -18,8 +18,11 @@ pub(super) fn explain(
     let named = |ename| error.is_some_and(|error| error.ename == ename);
     let iteration = (flight.is_looping && !named(SETUP_FAILED)).then_some(completed);
     let is_of_cluster = named(CLUSTER_FAILED) || named(NO_SUCH_CLUSTER) || named(NOT_ON_CLUSTER);
+    let is_interrupted = job.state == JobState::Interrupted;
     let place = if is_of_cluster {
         "the work on the cluster".to_owned()
+    } else if is_interrupted {
+        running_place(flight, iteration)
     } else {
         place(iteration)
     };
@@ -50,11 +53,14 @@ pub(super) fn explain(
         ),
     };
     Stop {
-        interrupted: job.state == JobState::Interrupted,
+        interrupted: is_interrupted,
         iteration,
         job_id: flight.job_id.to_string(),
         code: code.to_owned(),
-        error: format!("{place} {what}"),
+        error: format!(
+            "{place} {what}{}",
+            next(flight, iteration.filter(|_| is_interrupted))
+        ),
         hint,
         code_must_change,
         retryable: may_succeed_again(job) || named(CLUSTER_FAILED),
@@ -64,13 +70,13 @@ pub(super) fn explain(
 /// For a job that was interrupted and whose end is not known yet.
 pub(super) fn unseen(flight: &Flight, completed: u64) -> Stop {
     let iteration = flight.is_looping.then_some(completed);
-    let place = place(iteration);
+    let (place, next) = (running_place(flight, iteration), next(flight, iteration));
     Stop {
         interrupted: true,
         iteration,
         job_id: flight.job_id.to_string(),
         code: "cancelled".to_owned(),
-        error: format!("{place} was interrupted, and had not stopped when last heard of"),
+        error: format!("{place} was interrupted, and had not stopped when last heard of{next}"),
         hint: Advice::from(
             "The completed iterations are kept. Call with checkpoint_name alone to go on; if the code does not stop, ",
         ) + Step::RestartSession
@@ -78,6 +84,34 @@ pub(super) fn unseen(flight: &Flight, completed: u64) -> Stop {
         code_must_change: false,
         retryable: true,
     }
+}
+
+/// What is not known of a job that has ended without a last word.
+pub(super) fn unknown_reruns(flight: &Flight) -> Option<String> {
+    (flight.is_unordered && flight.is_looping).then(|| {
+        format!(
+            "job {} ended with its session: iterations that were running on the cluster then run again, and reruns does not count them",
+            flight.job_id
+        )
+    })
+}
+
+/// Names what was interrupted. On a cluster it is not known which iterations had begun.
+fn running_place(flight: &Flight, iteration: Option<u64>) -> String {
+    let is_any = flight.is_unordered && iteration.is_some();
+    if is_any {
+        "the work on the cluster".to_owned()
+    } else {
+        place(iteration)
+    }
+}
+
+/// Says where it goes on.
+fn next(flight: &Flight, iteration: Option<u64>) -> String {
+    let iteration = iteration.filter(|_| flight.is_unordered);
+    iteration.map_or_else(String::new, |iteration| {
+        format!("; iteration {iteration} is next")
+    })
 }
 
 /// Names what did not finish.

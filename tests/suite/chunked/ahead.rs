@@ -4,7 +4,11 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
+use smart_colab::caller::Caller;
 use smart_colab::chunked::Facts;
+use smart_colab::chunked::order::Order;
+use smart_colab::wire::job::OnError;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::crashes::kept_ahead;
@@ -50,6 +54,37 @@ async fn a_stopped_operation_runs_only_what_is_missing() {
     bench.assert_begun_again(&cut_off);
     let sent = bench.world().accepted[1].iterations.clone().unwrap();
     assert_eq!(sent.numbers.unwrap(), [0, 3, 6, 8, 9, 10, 11]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_iteration_that_may_not_have_begun_is_only_said_to_be_next() {
+    let bench = on_cluster();
+    let error = stopped(&bench).await.error.unwrap();
+    assert!(error.starts_with("the work on the cluster "), "{error}");
+    assert!(error.ends_with("; iteration 0 is next"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn those_that_failed_ahead_are_counted_and_run_again_with_the_other_skipped_ones() {
+    let mut bench = on_cluster();
+    bench.plan.on_error = OnError::Skip;
+    for i in [1, 4] {
+        bench.world().failing.insert(i, Fails::Once);
+    }
+    let facts = stopped(&bench).await;
+    assert_eq!((facts.ahead, facts.skipped_count), (Some(5), 2));
+    bench.plan.loop_code = "x * {i}".to_owned();
+    let order = Order {
+        keep_done: true,
+        retry_skipped: true,
+        ..bench.order()
+    };
+    let caller = Caller::until(Instant::now() + CALL_TIMEOUT);
+    let facts = bench.bridge().run(&order, &caller).await.unwrap().facts;
+    assert_eq!(facts.skipped_count, 0);
+    bench.assert_complete(&facts);
+    let sent = bench.world().accepted[1].iterations.clone().unwrap();
+    assert_eq!(sent.numbers.unwrap(), [0, 1, 3, 4, 6, 8, 9, 10, 11]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -139,6 +139,80 @@ async fn changed_code_goes_on_from_where_the_operation_is_when_what_is_done_is_t
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operation_that_has_ended_keeps_its_name_when_its_code_changes() {
+    for cluster in [None, Some("made_by_setup".to_owned())] {
+        let mut bench = Bench::new(6, 3);
+        bench.plan.cluster = cluster;
+        bench.plan.on_error = OnError::Skip;
+        bench.world().failing.insert(4, Fails::Once);
+        let bridge = bench.bridge();
+        let facts = run(&bridge, &bench.order(), 45).await.unwrap();
+        assert_eq!((facts.state, facts.skipped_count), ("succeeded", 1));
+        bench.plan.loop_code = "x * {i}".to_owned();
+        let order = Order {
+            keep_done: true,
+            ..bench.order()
+        };
+        let facts = run(&bridge, &order, 45).await.unwrap();
+        assert_eq!((facts.state, facts.completed), ("succeeded", 6));
+        assert_eq!(bench.world().accepted.len(), 1, "nothing ran");
+        // Also for a bridge that knows what is on disk alone.
+        for bridge in [bridge, bench.bridge()] {
+            for order in [bench.order(), Order::resume(name())] {
+                let facts = run(&bridge, &order, 45).await.unwrap();
+                assert_eq!((facts.state, facts.completed), ("succeeded", 6));
+            }
+            assert_eq!(follow(&bridge, 45).await.unwrap().state, "succeeded");
+        }
+        let order = Order {
+            retry_skipped: true,
+            ..Order::resume(name())
+        };
+        let facts = run(&bench.bridge(), &order, 45).await.unwrap();
+        assert_eq!((facts.state, facts.skipped_count), ("succeeded", 0));
+        assert_eq!(bench.world().accepted[1].code, "x * {i}");
+        let report = bench.report("op").await.unwrap();
+        assert_eq!(report.plan.unwrap().loop_code, "x * {i}");
+        assert_eq!(report.history[0].changed, ["loop_code"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_whose_code_is_not_kept_goes_on_with_code_that_is_given() {
+    let bench = Bench::new(6, 3);
+    bench.call().await;
+    std::fs::remove_file(bench.file("plan.json")).unwrap();
+    let resume = Order::resume(name());
+    let error = run(&bench.bridge(), &resume, 45).await.unwrap_err();
+    assert!(
+        error.to_string().contains("is not kept any more"),
+        "{error}"
+    );
+    let order = Order {
+        keep_done: true,
+        ..bench.order()
+    };
+    run(&bench.bridge(), &order, 45).await.unwrap();
+    let facts = run(&bench.bridge(), &resume, 45).await.unwrap();
+    assert_eq!(facts.state, "succeeded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_is_said_to_run_as_soon_as_it_does() {
+    for cluster in [None, Some("made_by_setup".to_owned())] {
+        let mut bench = Bench::new(60, 60);
+        bench.plan.cluster = cluster;
+        let bridge = bench.bridge();
+        run(&bridge, &bench.order(), 0).await.unwrap();
+        sleep(secs(5)).await;
+        for _ in 0..5 {
+            let facts = follow(&bridge, 2).await.unwrap();
+            assert_eq!(facts.state, "running");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_done_cannot_count_for_another_number_of_iterations() {
     let bench = Bench::new(10, 4);
     bench.call().await;

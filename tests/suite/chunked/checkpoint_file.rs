@@ -3,8 +3,10 @@
 use std::fs;
 
 use smart_colab::base::fault::Fault as _;
+use smart_colab::caller::Caller;
 use smart_colab::checkpoints::CheckpointError;
-use tokio::time::sleep;
+use smart_colab::chunked::order::Order;
+use tokio::time::{Instant, sleep};
 
 use super::{Bench, secs};
 use crate::support::hint::{Hint as _, worded};
@@ -52,6 +54,37 @@ async fn a_damaged_checkpoint_is_set_aside_and_reported_and_the_previous_one_is_
     bench.assert_complete(&facts);
     let world = bench.world();
     assert!((0..known).all(|i| world.begun[&i] == 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_damage_the_name_alone_goes_on_with_the_second_call() {
+    for cluster in [None, Some("made_by_setup".to_owned())] {
+        let mut bench = half_done().await;
+        bench.plan.cluster = cluster;
+        fs::write(bench.file("checkpoint.json"), "{\"ver").unwrap();
+        let bridge = bench.bridge();
+        let caller = || Caller::until(Instant::now() + secs(45));
+        let name = bench.plan.name.clone();
+        let listed = bench.checkpoints().list(9).await.0.remove(0).fault;
+        for advice in [
+            bridge.follow(&name, &caller()).await.unwrap_err().remedy(),
+            listed.unwrap(),
+        ] {
+            let said = worded(&advice);
+            assert!(said.contains("sets the damaged file aside"), "{said}");
+            assert!(!said.contains("is set aside"), "{said}");
+        }
+        assert!(bench.file("checkpoint.json").exists());
+        let resume = Order {
+            cluster: bench.plan.cluster.clone(),
+            ..Order::resume(name)
+        };
+        let error = bridge.run(&resume, &caller()).await.unwrap_err();
+        assert!(error.hint().starts_with("The file is set aside"));
+        assert!(bench.file("checkpoint.json.corrupt-1").exists());
+        let facts = bridge.run(&resume, &caller()).await.unwrap().facts;
+        bench.assert_complete(&facts);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -151,8 +152,14 @@ fn an_answer_about_a_running_operation_says_how_its_cluster_is() {
     plan["wait_sec"] = json!(0);
     let mut bridge = executor.bridge(&home, &[]);
     let mut answer = bridge.call("run_chunked_operation", plan);
+    let began = Instant::now();
     while answer.facts["cluster"]["tasks_running"] != 1 {
         answer.succeeded();
+        assert!(
+            began.elapsed() < Duration::from_secs(40),
+            "{}",
+            answer.facts
+        );
         let look = json!({"job_id": "watched-cluster", "wait_sec": 1});
         answer = bridge.call("get_output", look);
     }

@@ -34,11 +34,19 @@ fn faults_of_checkpoints_are_worded_by_each_face() {
             path: path(),
             detail: text("no JSON"),
             previous: Some(3),
+            is_aside: true,
+        },
+        &CheckpointError::Corrupt {
+            path: path(),
+            detail: text("no JSON"),
+            previous: Some(3),
+            is_aside: false,
         },
         &CheckpointError::Corrupt {
             path: path(),
             detail: text("no JSON"),
             previous: None,
+            is_aside: false,
         },
         &CheckpointError::CorruptResult {
             path: path(),
