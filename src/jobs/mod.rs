@@ -323,7 +323,7 @@ impl Jobs {
         let was_there =
             known.contains(&id) || (record.as_ref()).is_some_and(|record| record.state.is_some());
         let sent_to = record.and_then(|record| record.boot_id);
-        let is_same = boot_id.is_some() && sent_to == boot_id;
+        let is_same = boot_id.is_none() || sent_to == boot_id;
         Some(match (was_there, is_same) {
             (true, true) => RuntimeError::Removed,
             (false, false) if sent_to.is_none() => RuntimeError::UnknownJob,

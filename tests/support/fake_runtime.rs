@@ -158,7 +158,7 @@ impl Runtime for FakeRuntime {
     }
 
     fn boot_id(&self) -> Option<String> {
-        None
+        Some(self.world.lock().unwrap().boot_id())
     }
 
     async fn meet(&self) -> RuntimeResult<()> {

@@ -107,6 +107,11 @@ impl Record {
 }
 
 impl World {
+    /// Names the executor's present start.
+    pub(crate) fn boot_id(&self) -> String {
+        format!("boot-{}", self.boots)
+    }
+
     /// Takes every step that is due.
     pub(crate) fn advance(&mut self, now: Instant) {
         while let Some(id) = self.queue.front().copied() {

@@ -40,7 +40,7 @@ impl World {
         let order = request.iterations.as_ref().map(|loop_| self.order(loop_));
         let job = json!({
             "id": id, "session": request.session, "state": "queued", "timeout_sec": 300.0, "created_at": "then",
-            "boot_id": format!("boot-{}", self.boots), "last_seq": 0, "log_bytes": 0, "loop": request.iterations,
+            "boot_id": self.boot_id(), "last_seq": 0, "log_bytes": 0, "loop": request.iterations,
         });
         let record = Record {
             request: request.clone(),
