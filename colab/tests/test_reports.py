@@ -149,7 +149,13 @@ for _ in range(2_000):
     assert completed(job) == [1, 2, 3, 4, 5]
     results = [event["result"] for event in job.of("progress")]
     assert results[1:] == ["\ufffd", str(10**400), {"x": "Infinity"}, "\ufffd and ü"]
-    assert [event["marked"] for event in job.of("progress")] == [{"list": 1}, None, {"int as text": 1}, {"Infinity": 1}, None]
+    assert [event["marked"] for event in job.of("progress")] == [
+        {"list": 1},
+        None,
+        {"int as text": 1},
+        {"Infinity": 1},
+        None,
+    ]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files to stand for a full disk")
