@@ -223,7 +223,7 @@ if __name__ == "__main__":
         expect(summary).to_contain_text(fact)
     summary.focus()
     page.keyboard.press("Enter")
-    expect(page.locator(".cluster .facts")).to_contain_text("scheduler inproc://")
+    expect(page.locator(".cluster .scheduler")).to_contain_text("scheduler inproc://")
     table = page.get_by_role("region", name="Workers of the cluster")
     expect(table.get_by_role("row")).to_have_count(3)
     expect(table.get_by_role("row").last).to_contain_text(" of 2.0 GB")

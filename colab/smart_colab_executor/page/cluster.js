@@ -5,7 +5,7 @@ import { count, h, line, size, sync, write } from "./dom.js";
 /** Makes the element for a job's cluster; `update` shows how it is, and nothing for null. */
 export function cluster() {
   const summary = h("summary", {});
-  const place = h("p", { class: "facts" });
+  const place = h("p", { class: "scheduler" });
   const body = h("tbody", {});
   const columns = ["Worker", "Threads", "Memory", "Tasks"].map((name) => h("th", { scope: "col" }, name));
   const table = h("table", {}, h("thead", {}, h("tr", {}, ...columns)), body);
