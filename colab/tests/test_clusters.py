@@ -188,8 +188,7 @@ def test_what_keeps_a_loop_from_a_cluster_is_said_before_its_first_iteration(
 ) -> None:
     address = "__import__('os').environ['DASK_SCHEDULER_ADDRESS'] = 'http://127.0.0.1:8787/status'"
     executor.run(f"threads_there = 1\n{WAIT_BRIEFLY}\n{address}", session="threads")
-    setup = IN_THREADS + setup
-    job = executor.run(body, session="threads", loop=loop(3, cluster, setup, setup=setup))
+    job = run(executor, body, 3, setup, cluster)
     assert (job.state, iterations(job)) == ("failed", [])
     [error] = job.of("error")
     assert error["ename"] == ename

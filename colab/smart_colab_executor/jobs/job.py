@@ -271,6 +271,7 @@ class Job:
             return
         if kind == CLUSTER_TYPE:
             self._cluster = content
+            return
         if kind == RERUNS_TYPE:
             self._reruns = content
             return

@@ -6,8 +6,8 @@ import json
 import re
 import site
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 
 DESCRIPTIONS = "*-*.dist-info"
@@ -46,9 +46,13 @@ def changed_at() -> dict[Path, int | None]:
     return changed
 
 
-def _folders() -> Iterator[Path]:
-    folders = (Path(path) for path in (site.getusersitepackages(), *sys.path))
-    return (folder for folder in folders if folder.name in ("site-packages", "dist-packages"))
+def _folders() -> tuple[Path, ...]:
+    return _folders_of((site.getusersitepackages(), *sys.path))
+
+
+@lru_cache(1)  # for every job's end: making the paths takes longer than looking at them
+def _folders_of(paths: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(path for path in map(Path, paths) if path.name in ("site-packages", "dist-packages"))
 
 
 def _used(places: Places) -> tuple[Path, str | None] | None:

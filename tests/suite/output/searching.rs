@@ -111,6 +111,7 @@ fn searched(bridge: &mut Bridge, job: &Value, mut arguments: Value) -> Answer {
         if arguments["tail_lines"].is_null() {
             next.text.insert_str(0, &answer.text);
         }
+        assert_ne!(next.facts["next_byte"], answer.facts["next_byte"]);
         let count = |answer: &Answer| answer.facts["matches"].as_u64().unwrap();
         next.facts["matches"] = json!(count(&answer) + count(&next));
         answer = next;
