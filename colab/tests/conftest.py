@@ -16,6 +16,7 @@ from upload_helpers import STATE, uploads_in
 from smart_colab_executor.files.content_root import ContentRoot
 from smart_colab_executor.files.files import Files
 from smart_colab_executor.files.uploads import Uploads
+from smart_colab_executor.jobs.store import JobStore
 
 # A shell that runs the tests in the background makes them, and their child processes, ignore SIGINT.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -61,6 +62,20 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Executor]]:
             return stack.enter_context(Executor(tmp_path, *arguments, **options))
 
         yield begin
+
+
+@pytest.fixture
+def open_store() -> Iterator[Callable[..., JobStore]]:
+    """Open stores of jobs, each in a folder and under a boot id; all are closed after the test."""
+    with ExitStack() as stack:
+
+        def opened(folder: Path, boot_id: str | None = None) -> JobStore:
+            store = JobStore(folder, boot_id or str(uuid.uuid4()))
+            store.load({})
+            stack.callback(store.close)
+            return store
+
+        yield opened
 
 
 @pytest.fixture

@@ -129,7 +129,9 @@ def test_an_executor_starts_when_files_are_replaced_by_other_things(
 
 
 @pytest.mark.parametrize("content", SPOILED)
-def test_no_spoiled_record_prevents_a_start(tmp_path: Path, content: bytes) -> None:
+def test_no_spoiled_record_prevents_a_start(
+    tmp_path: Path, open_store: Callable[..., JobStore], content: bytes
+) -> None:
     for name in ("kernels/0193.json", "uploads/0193.json", "jobs/0193/job.json", "boots"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -138,8 +140,7 @@ def test_no_spoiled_record_prevents_a_start(tmp_path: Path, content: bytes) -> N
         assert "new" in note_boot(tmp_path, "new")
     assert KernelNotes(tmp_path / "kernels").end_leftovers() == []
     remove_leftovers(tmp_path / "uploads", at_start=True)
-    store = JobStore(tmp_path / "jobs", "new")
-    store.load({})
+    store = open_store(tmp_path / "jobs", "new")
     assert store.newest(None, None, 10) == []
     assert names(tmp_path / "kernels") == {"0193.json.unreadable"}
     assert names(tmp_path / "uploads") <= {"0193.json.unreadable"}
@@ -167,35 +168,35 @@ def test_no_spoiled_record_prevents_a_start(tmp_path: Path, content: bytes) -> N
         ("request", "kernel_id", 5),
     ],
 )
-def test_a_malformed_record_is_kept_and_never_run_again(tmp_path: Path, part: str, field: str, value: object) -> None:
+def test_a_malformed_record_is_kept_and_never_run_again(
+    tmp_path: Path, open_store: Callable[..., JobStore], part: str, field: str, value: object
+) -> None:
     (folder, saved), (other, _) = kept_job(tmp_path), kept_job(tmp_path)
     saved[part][field] = value
     (folder / "job.json").write_text(json.dumps(saved))
-    store = JobStore(tmp_path, str(uuid.uuid4()))
-    store.load({})
+    store = open_store(tmp_path)
     assert [job.id for job in store.newest(None, None, 10)] == [other.name]
     assert all(job.describe() for job in store.newest(None, None, 10))
     with pytest.raises(JobConflict, match="cannot be read"):
         store.add(folder.name, JobRequest("1"))
 
 
-def test_anything_in_place_of_a_jobs_file_is_set_aside(tmp_path: Path) -> None:
+def test_anything_in_place_of_a_jobs_file_is_set_aside(tmp_path: Path, open_store: Callable[..., JobStore]) -> None:
     folder, _ = kept_job(tmp_path)
     (folder / "log.txt").mkdir()
     (folder / "events.jsonl").unlink()
     (folder / "events.jsonl").mkdir()
-    store = JobStore(tmp_path, str(uuid.uuid4()))
-    store.load({})
+    store = open_store(tmp_path)
     job = store.get(folder.name)
     assert (job.record.state, job.spool.log_bytes) == ("lost", 0)
     assert {"log.txt.unreadable", "events.jsonl.unreadable"} <= names(folder)
 
 
-def test_events_after_a_spoiled_one_are_kept_aside(tmp_path: Path) -> None:
+def test_events_after_a_spoiled_one_are_kept_aside(tmp_path: Path, open_store: Callable[..., JobStore]) -> None:
     folder, _ = kept_job(tmp_path)
     with (folder / "events.jsonl").open("ab") as file:
         file.write(DEEP + b'\n{"seq":3,"at":"","type":"stream","name":"stdout","text":"behind"}\n')
-    JobStore(tmp_path, str(uuid.uuid4())).load({})
+    open_store(tmp_path)
     assert b"behind" in (folder / "events.jsonl.unreadable").read_bytes()
     assert b"behind" not in (folder / "events.jsonl").read_bytes()
 
@@ -209,7 +210,7 @@ def test_files_set_aside_get_distinct_names(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="everything can be read by this user")
-def test_a_file_without_read_permission_is_set_aside(tmp_path: Path) -> None:
+def test_a_file_without_read_permission_is_set_aside(tmp_path: Path, open_store: Callable[..., JobStore]) -> None:
     folder, _ = kept_job(tmp_path / "jobs")
     for name in ("boots", "lock"):
         (tmp_path / name).touch(mode=0)
@@ -219,8 +220,7 @@ def test_a_file_without_read_permission_is_set_aside(tmp_path: Path) -> None:
     spoiled.check_layout(tmp_path)
     with take(tmp_path):
         note_boot(tmp_path, "new")
-    store = JobStore(tmp_path / "jobs", "new")
-    store.load({})
+    store = open_store(tmp_path / "jobs", "new")
     with pytest.raises(JobConflict):
         store.add(folder.name, JobRequest("1"))
     assert {"boots.unreadable", "kernels.unreadable", "uploads.unreadable"} <= names(tmp_path)

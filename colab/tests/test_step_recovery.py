@@ -212,7 +212,7 @@ def test_output_lost_between_two_steps_ends_the_job(job: Job, monkeypatch: pytes
         job.begin_step("kernel", 1, MEMORY)
 
 
-def test_a_record_of_an_earlier_version_is_read_back(tmp_path: Path) -> None:
+def test_a_record_of_an_earlier_version_is_read_back(tmp_path: Path, open_store: Callable[..., JobStore]) -> None:
     asked = {"code": "i", "session": "main", "timeout_sec": 600, "kernel_id": None}
     loop = {"start": 1, "stop": 3, "total": 3, "on_error": "stop"}
     old = Record(str(uuid.uuid4()), BOOT, "2026-01-01T00:00:00.000Z", state="succeeded", last_seq=1, events_bytes=-1)
@@ -225,8 +225,7 @@ def test_a_record_of_an_earlier_version_is_read_back(tmp_path: Path) -> None:
         row = {"seq": 1, "at": "2026-01-01T00:00:00.000Z", "type": "finished", "state": "succeeded", "reason": None}
         row |= {"execution_time_sec": 1.0, "variables_lost": False, "kernel_exit": None}
         (folder / "events.jsonl").write_text(json.dumps(row) + "\n")
-    store = JobStore(tmp_path / "jobs", BOOT)
-    store.load({})
+    store = open_store(tmp_path / "jobs", BOOT)
     job = store.get(old.id)
     assert (job.record.state, job.record.completed, job.describe()["loop"]["batch_size"]) == ("succeeded", None, None)
     # The same request again is the same job.

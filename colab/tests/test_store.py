@@ -6,7 +6,7 @@ import itertools
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,12 +20,6 @@ from smart_colab_executor.jobs.store import JobStore
 NUMBERS = itertools.count(1)
 
 
-def opened(folder: Path) -> JobStore:
-    store = JobStore(folder / "jobs", str(uuid.uuid4()))
-    store.load({})
-    return store
-
-
 def ended(store: JobStore, code: str = "1", session: str = "main", state: str = "succeeded") -> Job:
     job, _ = store.add(str(uuid.UUID(int=next(NUMBERS))), JobRequest(code, session))
     job.finish(Ending(state))  # type: ignore[arg-type]
@@ -33,10 +27,8 @@ def ended(store: JobStore, code: str = "1", session: str = "main", state: str = 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Iterator[JobStore]:
-    found = opened(tmp_path)
-    yield found
-    found.close()
+def store(tmp_path: Path, open_store: Callable[..., JobStore]) -> JobStore:
+    return open_store(tmp_path / "jobs")
 
 
 def ids(jobs: list[Job]) -> list[str]:
@@ -55,14 +47,16 @@ def test_jobs_are_listed_newest_first_by_state_and_session(store: JobStore) -> N
     assert store.newest("failed", "other", 10) == []
 
 
-def test_an_ended_job_is_read_from_disk_once_nobody_holds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = opened(tmp_path)
+def test_an_ended_job_is_read_from_disk_once_nobody_holds_it(
+    tmp_path: Path, open_store: Callable[..., JobStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = open_store(tmp_path / "jobs")
     job_id = ended(first, "print('long')").id
     first.close()
     read: list[Path] = []
     read_bytes = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda path: read.append(path) or read_bytes(path))  # type: ignore[func-returns-value]
-    store = opened(tmp_path)
+    store = open_store(tmp_path / "jobs")
     assert not [path for path in read if path.is_relative_to(tmp_path)]
     read.clear()
     job = store.get(job_id)
@@ -70,24 +64,24 @@ def test_an_ended_job_is_read_from_disk_once_nobody_holds_it(tmp_path: Path, mon
     assert store.get(job_id) is job
     assert len(read) == 1
     assert store.add(job_id, JobRequest("print('long')")) == (job, False)
-    store.close()
 
 
-def test_an_executor_killed_before_the_index_knew_an_end_finds_it(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_an_executor_killed_before_the_index_knew_an_end_finds_it(
+    tmp_path: Path, open_store: Callable[..., JobStore]
+) -> None:
+    store = open_store(tmp_path / "jobs")
     known, unknown = ended(store), ended(store, state="failed")
     running, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
     store._index._ends.clear()  # the last ends, which a kill loses
     store.close()
     running.spool.close()
-    later = opened(tmp_path)
+    later = open_store(tmp_path / "jobs")
     assert {job.id: job.record.state for job in later.newest(None, None, 10)} == {
         known.id: "succeeded",
         unknown.id: "failed",
         running.id: "lost",
     }
     assert ids(later.newest("failed", None, 10)) == [unknown.id]
-    later.close()
 
 
 def test_a_kill_leaves_few_ended_jobs_to_look_at(store: JobStore) -> None:
@@ -99,29 +93,29 @@ def test_a_kill_leaves_few_ended_jobs_to_look_at(store: JobStore) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"SQLite format 3\0 and nothing else", b"\0" * 8192])
-def test_an_index_that_is_gone_or_damaged_is_made_again(tmp_path: Path, content: bytes | None) -> None:
-    store = opened(tmp_path)
+def test_an_index_that_is_gone_or_damaged_is_made_again(
+    tmp_path: Path, open_store: Callable[..., JobStore], content: bytes | None
+) -> None:
+    store = open_store(tmp_path / "jobs")
     job_id = ended(store).id
     store.close()
     path = tmp_path / "jobs.db"
     path.unlink() if content is None else path.write_bytes(content)
-    again = opened(tmp_path)
+    again = open_store(tmp_path / "jobs")
     assert ids(again.newest(None, None, 10)) == [job_id]
     assert ids(again.newest("succeeded", "main", 10)) == [job_id]
-    again.close()
 
 
-def test_jobs_whose_folders_are_gone_are_forgotten(tmp_path: Path) -> None:
-    store = opened(tmp_path)
+def test_jobs_whose_folders_are_gone_are_forgotten(tmp_path: Path, open_store: Callable[..., JobStore]) -> None:
+    store = open_store(tmp_path / "jobs")
     gone, kept = ended(store), ended(store)
     running, _ = store.add(str(uuid.uuid4()), JobRequest("1"))
     running.spool.close()
     store.close()
     for job in (gone, running):
         job.folder.rename(tmp_path / job.id)
-    later = opened(tmp_path)
+    later = open_store(tmp_path / "jobs")
     assert ids(later.newest(None, None, 2)) == [kept.id]
-    later.close()
 
 
 @pytest.mark.parametrize(
@@ -135,9 +129,9 @@ def test_jobs_whose_folders_are_gone_are_forgotten(tmp_path: Path) -> None:
     ],
 )
 def test_old_jobs_are_removed_by_age_number_and_size_except_the_newest(
-    tmp_path: Path, limits: dict[str, int], kept: str
+    tmp_path: Path, open_store: Callable[..., JobStore], limits: dict[str, int], kept: str
 ) -> None:
-    first = opened(tmp_path)
+    first = open_store(tmp_path / "jobs")
     made = {}
     for name, age in (("c", 9), ("b", 2), ("a", 1)):
         job = made[name] = ended(first)
@@ -146,11 +140,10 @@ def test_old_jobs_are_removed_by_age_number_and_size_except_the_newest(
         os.utime(job.folder / "job.json", (then, then))
     first.close()
     (tmp_path / "jobs.db").unlink()
-    store = opened(tmp_path)
+    store = open_store(tmp_path / "jobs")
     store.remove_old(**limits)
     assert "".join(sorted(name for name, job in made.items() if job.folder.exists())) == kept
     assert {job.id for job in store.newest(None, None, 10)} == {made[name].id for name in kept}
-    store.close()
 
 
 def test_a_job_that_has_not_ended_is_never_removed(store: JobStore) -> None:

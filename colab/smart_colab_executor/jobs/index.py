@@ -57,9 +57,13 @@ class JobIndex:
         self._ends: deque[tuple[str, float, str]] = deque()
         with _os_errors():
             self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            for setting in SETTINGS:
-                self._db.execute(f"PRAGMA {setting}")
-            self._db.executescript(SCHEMA)
+            try:
+                for setting in SETTINGS:
+                    self._db.execute(f"PRAGMA {setting}")
+                self._db.executescript(SCHEMA)
+            except sqlite3.Error:
+                self._db.close()  # Windows moves no open file aside
+                raise
 
     def close(self) -> None:
         """Close the file, with all ends noted."""
