@@ -32,7 +32,7 @@ const DIGEST_POLL_INTERVAL: Duration = Duration::from_millis(200);
 const DIGEST_TIMEOUT: Duration = Duration::from_secs(1800);
 
 /// Bytes of a piece that are read at a time.
-const CHUNK_BYTES: u64 = 256 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// Why a piece could not be read while it was sent.
 type Unread = Lock<Option<UploadError>>;
@@ -354,9 +354,11 @@ fn stream(file: &Arc<LocalFile>, part: Range<u64>, unread: &Arc<Unread>) -> Byte
             if left.is_empty() {
                 return Ok(None);
             }
-            let next = left.start..left.end.min(left.start + CHUNK_BYTES);
+            let next = left.start..left.end.min(left.start + CHUNK_BYTES as u64);
             left.start = next.end;
-            match blocking(move || file.read(&next, BytesMut::new())).await {
+            // From here: the heaps of the threads that wait for the disk would keep theirs.
+            let buffer = BytesMut::with_capacity(CHUNK_BYTES);
+            match blocking(move || file.read(&next, buffer)).await {
                 Ok(bytes) => Ok(Some((bytes, left))),
                 Err(error) => {
                     let path = error.to_string();
