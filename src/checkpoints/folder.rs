@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use super::checkpoint::{Checkpoint, Unreadable};
 use super::error::CheckpointError;
 use super::name::Name;
+use super::replaced::REPLACED;
 use crate::base::ids::JobId;
 use crate::edge::lock::FileLock;
 use crate::edge::store;
@@ -103,9 +104,11 @@ impl Folder {
             });
         }
         let path = self.path.join(LOCK);
-        FileLock::try_take(&path)
+        let lock = FileLock::try_take(&path)
             .map_err(CheckpointError::disk(&path))?
-            .ok_or_else(|| self.lock_holder(name))
+            .ok_or_else(|| self.lock_holder(name))?;
+        self.settle_replaced()?;
+        Ok(lock)
     }
 
     /// Why another process has the lock.
@@ -237,6 +240,7 @@ fn is_kept(name: &str) -> bool {
         || name == RESULTS
         || name == PLAN
         || name == AHEAD
+        || name == REPLACED
 }
 
 fn changed(path: &Path) -> Option<SystemTime> {

@@ -2,7 +2,8 @@
 //!
 //! - `name`: which names there may be; `folder`: the files of one name;
 //! - [`plan`]: what an operation is to do; `checkpoint`: its state, as it stands on disk; `ahead`: iterations that finished
-//!   before an earlier one; `retry`: skipped iterations that run again; `run`: a run's record, likewise;
+//!   before an earlier one; `retry`: skipped iterations that run again; `replaced`: what one that starts over replaces; `run`: a run's
+//!   record, likewise;
 //! - `keeping`: runs of code under a name, from before they are sent until all of theirs is here;
 //! - [`report`]: one of them, as it is read; [`shelf`]: all of them, in a list, and removing one.
 //!
@@ -16,6 +17,7 @@ pub(crate) mod folder;
 mod keeping;
 mod name;
 pub mod plan;
+mod replaced;
 pub mod report;
 pub(crate) mod retry;
 mod run;

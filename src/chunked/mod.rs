@@ -142,10 +142,15 @@ impl Chunked {
                 let end = self.wait(&running, caller).await;
                 let is_unbegun = running.books().ledger.is_unbegun();
                 let end = match end {
-                    // What the policy or the user refuses leaves nothing that could be resumed.
+                    // What the policy or the user refuses leaves nothing that could be resumed, and replaces nothing.
                     Some(End::Trouble(error)) if is_unbegun => {
-                        self.delete(running.plan.name.as_str(), caller.deadline)
-                            .await?;
+                        let name = &running.plan.name;
+                        if folder.has_replaced() {
+                            self.running.lock().remove(name.as_str());
+                            folder.lock(name)?;
+                        } else {
+                            self.delete(name.as_str(), caller.deadline).await?;
+                        }
                         return Err(error);
                     }
                     end => end,

@@ -27,7 +27,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::fake_disk::Disk;
 use super::mishaps::Strike;
-use super::world::{Mishap, World, not_found};
+use super::world::{Mishap, World, not_found, refused};
 
 const URL: &str = "http://fake.invalid";
 
@@ -69,6 +69,9 @@ impl FakeRuntime {
         let is_cut = start.is_some() && start == world.refuses_start;
         if world.ended_with_client {
             return Err(RuntimeError::EndedWithClient);
+        }
+        if world.forbids_code && batch.is_some() {
+            return Err(refused(403, "forbidden_by_policy"));
         }
         if world.is_down || is_cut || mishap == Some(Mishap::Refused) {
             return Err(unreachable());

@@ -34,6 +34,8 @@ pub(crate) struct World {
     /// No request gets through.
     pub is_down: bool,
     pub ended_with_client: bool,
+    /// The policy refuses all code.
+    pub forbids_code: bool,
     /// A batch that begins at this iteration does not get through.
     pub refuses_start: Option<u64>,
     pub strikes: Vec<(When, Strike)>,

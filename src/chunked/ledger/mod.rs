@@ -2,40 +2,26 @@
 //!
 //! All writing is done on the spot, without waiting: a task that is dropped has then written everything or nothing.
 
+mod claim;
+
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::result_line::result_line;
-use crate::base::ids::JobId;
 use crate::checkpoints::CheckpointError;
 use crate::checkpoints::ahead::Ahead;
 use crate::checkpoints::checkpoint::{Checkpoint, Flight, Stop};
 use crate::checkpoints::folder::Folder;
-use crate::checkpoints::plan::{self, Plan};
 use crate::edge::journal::Journal;
 use crate::edge::lock::FileLock;
 use crate::wire::event::Progress;
+pub(super) use claim::{Before, Claim};
 
 /// How often progress is saved while a batch runs: if the machine and the bridge fail together, no more than this is lost.
 const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two saves at the ends of batches: short ones share one.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(200);
-
-/// A locked operation, before anything is changed.
-pub(super) struct Claim {
-    folder: Folder,
-    checkpoint: Checkpoint,
-    is_new: bool,
-    /// The code is another than the checkpoint on disk says.
-    is_changed: bool,
-    /// The running job of the operation that this one replaces.
-    pub(super) replaced_job: Option<JobId>,
-    /// Whether skipped iterations run again.
-    pub(super) retries_skipped: bool,
-    plan: Plan,
-    lock: FileLock,
-}
 
 /// An operation whose files are open for writing.
 pub(super) struct Ledger {
@@ -52,122 +38,6 @@ pub(super) struct Ledger {
     is_settled: bool,
     // The last field: it is let go after everything else is closed. None once the books are closed.
     lock: Option<FileLock>,
-}
-
-/// How earlier work under the same name is treated.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Before {
-    /// It counts if the plan is the same.
-    SamePlan,
-    /// It counts even if the code has changed.
-    Kept,
-    /// It is discarded.
-    Forgotten,
-}
-
-impl Claim {
-    pub(super) fn take(
-        folder: Folder,
-        plan: &Plan,
-        before: Before,
-    ) -> Result<Self, CheckpointError> {
-        let lock = folder.lock(&plan.name)?;
-        let found = match folder.load() {
-            Ok(found) => found,
-            Err(CheckpointError::Corrupt { .. } | CheckpointError::OtherVersion { .. })
-                if before == Before::Forgotten =>
-            {
-                folder.set_unreadable_aside()?;
-                folder.load()?
-            }
-            // The next call then finds the good one before it.
-            Err(error) => return Err(folder.set_damaged_aside(error)?),
-        };
-        let mut claim = Self {
-            folder,
-            checkpoint: plan.begin(),
-            is_new: true,
-            is_changed: false,
-            replaced_job: None,
-            retries_skipped: false,
-            plan: plan.clone(),
-            lock,
-        };
-        match found {
-            None => {}
-            Some(old) if before == Before::Forgotten => {
-                claim.replaced_job = old.in_flight.map(|flight| flight.job_id);
-            }
-            Some(old) if old.plan_hash == claim.checkpoint.plan_hash => claim.go_on(old),
-            Some(old) if before == Before::Kept && plan.may_follow(&old) => {
-                claim.go_on(plan.follow(old));
-                claim.is_changed = true;
-            }
-            Some(old) => return Err(plan.mismatch(&old)),
-        }
-        Ok(claim)
-    }
-
-    fn go_on(&mut self, old: Checkpoint) {
-        self.checkpoint = old;
-        self.is_new = false;
-    }
-
-    pub(super) fn open(self) -> Result<Ledger, CheckpointError> {
-        // First the plan: a checkpoint that it does not belong to is known by its hash.
-        plan::keep(&self.plan, &self.folder)?;
-        // Before the old results are cut away: a crash between leaves no checkpoint that claims what is not there.
-        if self.is_new {
-            self.folder.begin(&self.checkpoint)?;
-        }
-        let covered = self.checkpoint.results_bytes;
-        let path = self.folder.results();
-        let results = Journal::open(&path, covered).map_err(CheckpointError::disk(&path))?;
-        let path = self.folder.ahead();
-        let iterations = self.checkpoint.completed..self.checkpoint.total;
-        let ahead = Ahead::open(path.clone(), &self.checkpoint.created_at, &iterations);
-        let ahead = ahead.map_err(CheckpointError::disk(&path))?;
-        let mut notes = Vec::new();
-        if ahead.count() < self.checkpoint.ahead {
-            notes.push(format!(
-                "{} has lost finished iterations, which run again: {}",
-                path.display(),
-                self.checkpoint.ahead - ahead.count()
-            ));
-        }
-        let stop = self.checkpoint.stop.as_ref();
-        if let Some(stop) = stop.filter(|stop| stop.interrupted) {
-            notes.push(format!(
-                "job {} was interrupted before this call, which continued from iteration {}",
-                stop.job_id, self.checkpoint.completed
-            ));
-        }
-        if results.length() < covered {
-            notes.push(format!(
-                "{} has lost some results; the iterations themselves are done",
-                self.folder.results().display()
-            ));
-        }
-        let mut ledger = Ledger {
-            folder: self.folder,
-            checkpoint: self.checkpoint,
-            results,
-            ahead,
-            notes,
-            saved: Instant::now(),
-            is_new: self.is_new,
-            is_settled: !self.is_changed,
-            lock: Some(self.lock),
-        };
-        // What the checkpoint does not know yet, or what is lost.
-        ledger.count_ahead()?;
-        if self.retries_skipped {
-            ledger.ask_retry();
-        }
-        // Though nothing may be left to run: the plan on disk is the new one already, and belongs to this checkpoint alone.
-        ledger.settle()?;
-        Ok(ledger)
-    }
 }
 
 impl Ledger {
@@ -189,9 +59,14 @@ impl Ledger {
         self.is_new && self.checkpoint.in_flight.is_none()
     }
 
-    /// A job was accepted.
+    /// A job was sent, and may have been accepted.
     pub(super) fn arrive(&mut self) {
         self.is_new = false;
+    }
+
+    /// A job was accepted: what the operation replaces is gone for good.
+    pub(super) fn forget_replaced(&self) -> Result<(), CheckpointError> {
+        self.folder.forget_replaced()
     }
 
     /// The iterations that the next job is to run; empty if it runs all from the first one that is not done.

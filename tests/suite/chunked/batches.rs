@@ -241,26 +241,6 @@ async fn the_batch_size_may_change_between_calls() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_begins_at_the_first_iteration() {
-    let bench = Bench::new(4, 4);
-    bench.call().await;
-    bench.assert_complete(&bench.restart().await);
-    let twice: Vec<_> = (0..4).map(|i| (i, 2)).collect();
-    bench.assert_begun_again(&twice);
-    assert_eq!(bench.world().setups, 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_restart_that_cannot_end_the_batch_in_flight_changes_nothing() {
-    let bench = Bench::new(30, 30);
-    bench.call_within(secs(10)).await;
-    let before = bench.checkpoint();
-    bench.world().is_down = true;
-    assert_eq!(bench.refused(true).await.code(), "connection_failed");
-    assert_eq!(bench.checkpoint(), before);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_operation_that_one_process_works_on_is_not_begun_anew_by_another() {
     let bench = Bench::new(10, 4);
     let second = async {

@@ -9,6 +9,7 @@ mod ends;
 mod listing;
 mod losses;
 mod real;
+mod restarts;
 mod results;
 mod retries;
 mod saved_results;
