@@ -174,7 +174,9 @@ impl Notebook {
             &metadata["kernelspec"]["language"],
             &metadata["language_info"]["name"],
         ];
-        named.into_iter().find_map(Value::as_str)
+        // jupyter-collaboration saves empty names for those that are missing.
+        let mut named = named.into_iter().filter_map(Value::as_str);
+        named.find(|name| !name.is_empty())
     }
 
     /// The name of its kernel.

@@ -61,10 +61,11 @@ impl Server {
     /// # Errors
     /// The error of whatever answers; a kernel may have been started, as `wanted`, if it is not [`JupyterError::Unreachable`].
     pub async fn start_kernel(&self, name: &str, wanted: &str) -> Result<String, JupyterError> {
-        let named = json!({"name": name, "kernel_id": wanted});
+        // In the folder of the server's files: without a path it starts where the server was started.
+        let named = json!({"name": name, "kernel_id": wanted, "path": ""});
         let started = match self.post_kernel(&named).await {
             // With `--gateway-url` it looks for that kernel on the other server, and starts none.
-            Ok(None) => self.post_kernel(&json!({"name": name})).await?,
+            Ok(None) => self.post_kernel(&json!({"name": name, "path": ""})).await?,
             Err(error @ (JupyterError::Broken(_) | JupyterError::TimedOut)) => {
                 return self.find_started(wanted).await.ok_or(error);
             }

@@ -90,6 +90,8 @@ impl Jupyter {
         }
         share_packages(&folder.path().join("home"));
         let file = folder.path().join("config/jupyter_server_config.json");
+        let mut config = config.clone();
+        config["ServerApp"]["root_dir"] = json!(folder.path().join("root"));
         fs::write(file, config.to_string()).unwrap();
         let arguments: Vec<_> = arguments.iter().map(|&text| text.to_owned()).collect();
         let port = free_port();
@@ -306,6 +308,9 @@ fn spawn(folder: &Path, arguments: &[String], port: u16) -> Child {
             command.env_remove(name);
         }
     }
+    // A server's files need not be where it was started; a gateway has none, and its kernels start there.
+    let is_gateway = arguments.contains(&"kernel_gateway".to_owned());
+    let started_in = folder.join(if is_gateway { "root" } else { "home" });
     let arguments = arguments
         .iter()
         .map(|text| text.replace("PORT", &port.to_string()));
@@ -316,7 +321,7 @@ fn spawn(folder: &Path, arguments: &[String], port: u16) -> Child {
         .env("JUPYTER_RUNTIME_DIR", folder.join("runtime"))
         .env("JUPYTER_CONFIG_DIR", folder.join("config"))
         .env("IPYTHONDIR", folder.join("ipython"))
-        .current_dir(folder.join("root"))
+        .current_dir(started_in)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

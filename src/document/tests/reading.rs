@@ -51,6 +51,8 @@ fn kernels_of_other_languages_are_known() {
         json!({"kernelspec": {"name": "conda-env-x", "language": "python"}})
     ));
     assert!(with(json!({"language_info": {"name": "ipython"}})));
+    let empty = json!({"name": "", "display_name": ""});
+    assert!(with(json!({"kernelspec": empty, "language_info": empty})));
     assert!(!with(
         json!({"kernelspec": {"name": "ir", "language": "R"}})
     ));
