@@ -74,7 +74,7 @@ impl Named {
             let mut renamed = text.to_owned();
             for (name, given) in &*names {
                 let quoted = Value::from(given.as_str()).to_string();
-                renamed = renamed.replace(name, quoted.trim_matches('"'));
+                renamed = replace_word(&renamed, name, quoted.trim_matches('"'));
             }
             renamed
         };
@@ -87,6 +87,49 @@ impl Named {
             && let Ok(renamed) = serde_json::from_str(&renamed(&facts.to_string()))
         {
             *facts = renamed;
+        }
+    }
+}
+
+/// Replaces a name where it stands alone, and not as a part of another, such as a file's.
+fn replace_word(text: &str, name: &str, given: &str) -> String {
+    let goes_on = |char: char| char.is_alphanumeric() || "-_/\\".contains(char);
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(name) {
+        let (before, after) = (&rest[..at], &rest[at + name.len()..]);
+        let is_part = before.ends_with(goes_on) || after.starts_with(goes_on);
+        replaced += before;
+        replaced += if is_part { name } else { given };
+        rest = after;
+    }
+    replaced + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::replace_word;
+
+    #[test]
+    fn a_name_is_replaced_where_it_stands_alone() {
+        for (text, expected) in [
+            ("kernel-1", "notebook:a.ipynb"),
+            (
+                "{\"session\":\"kernel-1\"}",
+                "{\"session\":\"notebook:a.ipynb\"}",
+            ),
+            (
+                "in kernel-1, kernel-1",
+                "in notebook:a.ipynb, notebook:a.ipynb",
+            ),
+            (
+                "/r/session-kernel-1-2026-12-01.ipynb",
+                "/r/session-kernel-1-2026-12-01.ipynb",
+            ),
+            ("kernel-12", "kernel-12"),
+            ("", ""),
+        ] {
+            assert_eq!(replace_word(text, "kernel-1", "notebook:a.ipynb"), expected);
         }
     }
 }

@@ -17,6 +17,8 @@ pub enum RunError {
     Invalid(String),
     #[error("cannot write {}", path.display())]
     Disk { path: PathBuf, source: io::Error },
+    #[error("another process on this computer is beginning or ending a run of {path}")]
+    Busy { path: String },
     #[error(transparent)]
     Document(#[from] DocumentError),
     #[error(transparent)]
@@ -28,6 +30,7 @@ impl Fault for RunError {
         match self {
             Self::Invalid(_) => "invalid_argument",
             Self::Disk { .. } => "disk",
+            Self::Busy { .. } => "busy",
             Self::Document(error) => error.code(),
             Self::Runtime(error) => error.code(),
         }
@@ -44,6 +47,7 @@ impl Fault for RunError {
                 "Make room on this computer's disk, or make the folder writable, and call again."
                     .into()
             }
+            Self::Busy { .. } => "Nothing was run by this call. Call again in a moment.".into(),
             Self::Document(error) => error.remedy(),
             Self::Runtime(error) => error.remedy(),
         }
@@ -52,6 +56,7 @@ impl Fault for RunError {
     fn is_retryable(&self) -> bool {
         match self {
             Self::Invalid(_) | Self::Disk { .. } => false,
+            Self::Busy { .. } => true,
             Self::Document(error) => error.is_retryable(),
             Self::Runtime(error) => error.is_retryable(),
         }
@@ -65,7 +70,7 @@ impl RunError {
             Self::Runtime(error) => passes(error),
             Self::Document(DocumentError::Runtime(error)) => passes(error),
             Self::Document(DocumentError::Contended { .. }) => true,
-            Self::Invalid(_) | Self::Disk { .. } | Self::Document(_) => false,
+            Self::Invalid(_) | Self::Disk { .. } | Self::Busy { .. } | Self::Document(_) => false,
         }
     }
 }

@@ -46,6 +46,9 @@ pub use record::{CellState, OnError, Options, Record, Row, State};
 use running::{Running, WATCH_INTERVAL};
 use work::Work;
 
+/// Between two tries to begin a run while another process begins or ends one of the same notebook.
+const LOCK_INTERVAL: Duration = Duration::from_millis(100);
+
 /// What a call has seen of a run.
 #[derive(Debug)]
 pub struct Report {
@@ -118,13 +121,20 @@ impl NotebookRuns {
         let stored = self.documents.runnable(&path, caller.deadline).await?;
         let place = self.jobs.place();
         let shelf = Shelf::of(&self.folder, &place, &stored.path);
-        if let Some(joined) = self.join(&shelf)? {
-            let mut report = self.attend(joined, caller).await;
-            report.was_running = true;
-            return Ok(report);
-        }
-        let Some(lock) = shelf.lock()? else {
-            return Ok(self.watch(&shelf, caller).await);
+        let lock = loop {
+            if let Some(joined) = self.join(&shelf)? {
+                let mut report = self.attend(joined, caller).await;
+                report.was_running = true;
+                return Ok(report);
+            }
+            if let Some(lock) = shelf.lock()? {
+                break lock;
+            }
+            // Another process is about to begin a run, or has just ended one: its record is not this call's.
+            if Instant::now() + LOCK_INTERVAL >= caller.deadline {
+                return Err(RunError::Busy { path: stored.path });
+            }
+            sleep(LOCK_INTERVAL).await;
         };
         order::check(&stored.notebook)?;
         let lacks_place = order.parameters.is_some() && !order::takes_parameters(&stored.notebook);
