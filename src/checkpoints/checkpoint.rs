@@ -276,11 +276,6 @@ impl Checkpoint {
         self.retry.is_some()
     }
 
-    /// Whether any job of it was sent.
-    pub(crate) fn was_sent(&self) -> bool {
-        self.in_flight.is_some() || self.kernel_id.is_some() || self.completed + self.ahead > 0
-    }
-
     /// Whether a job runs that may do more by itself.
     pub(crate) fn is_under_way(&self) -> bool {
         let may_run = |flight: &Flight| !flight.cancelled;

@@ -211,7 +211,7 @@ impl Folder {
 
     /// When the files under this name were last changed; none if there are none.
     pub(crate) fn changed(&self) -> Option<SystemTime> {
-        let files = [self.checkpoint(), self.previous()]
+        let files = [self.checkpoint(), self.previous(), self.replaced()]
             .into_iter()
             .chain(self.records());
         files.filter_map(|path| changed(&path)).max()

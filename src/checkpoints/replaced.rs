@@ -1,5 +1,4 @@
-//! What an operation that starts over replaces: put by until its first job is accepted, and put back if none is. A call that is refused
-//! changes nothing.
+//! What an operation that starts over replaces: put by until its first iteration is done, and put back if it ends before.
 
 use std::fs;
 use std::io;
@@ -8,12 +7,13 @@ use std::path::{Path, PathBuf};
 use super::checkpoint::Checkpoint;
 use super::error::CheckpointError;
 use super::folder::Folder;
+use super::name::Name;
 use crate::edge::store;
 
 pub(super) const REPLACED: &str = "replaced";
 
 impl Folder {
-    fn replaced(&self) -> PathBuf {
+    pub(super) fn replaced(&self) -> PathBuf {
         self.path().join(REPLACED)
     }
 
@@ -21,9 +21,17 @@ impl Folder {
         self.replaced().exists()
     }
 
-    /// Puts by what is kept of the operation, in place of what was put by before. To be called with the lock.
+    /// Puts by what is kept of the operation. To be called with the lock.
     pub(crate) fn put_by(&self) -> Result<(), CheckpointError> {
         let replaced = self.replaced();
+        if self.has_replaced() && self.load().is_ok_and(|found| found.is_none_or(is_unbegun)) {
+            // What is here now has done nothing that would be worth more.
+            let removed = self
+                .files()
+                .iter()
+                .try_for_each(|file| store::remove_if_there(file));
+            return removed.map_err(CheckpointError::disk(self.path()));
+        }
         self.forget_replaced()?;
         let put = || {
             fs::create_dir(&replaced)?;
@@ -41,13 +49,32 @@ impl Folder {
         })
     }
 
-    /// Puts back what was put by, unless a job was sent since. To be called with the lock.
-    pub(super) fn settle_replaced(&self) -> Result<(), CheckpointError> {
-        let is_unsent = |checkpoint: Checkpoint| !checkpoint.was_sent();
-        // One that cannot be read may stand for work that was done.
-        if !self.has_replaced() || !self.load().is_ok_and(|found| found.is_none_or(is_unsent)) {
+    /// Puts right what a crash left, unless another call works on it.
+    pub(crate) fn settle(&self, name: &Name) -> Result<(), CheckpointError> {
+        if !self.has_replaced() {
             return Ok(());
         }
+        match self.lock(name) {
+            Ok(_)
+            | Err(CheckpointError::Busy { .. } | CheckpointError::RunsInOtherClient { .. }) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts back what was put by for an operation that a crash ended before it was sent. To be called with the lock.
+    pub(super) fn settle_replaced(&self) -> Result<(), CheckpointError> {
+        let is_unsent = |found: Checkpoint| found.in_flight.is_none() && is_unbegun(found);
+        // One that cannot be read may stand for work that was done.
+        if self.has_replaced() && self.load().is_ok_and(|found| found.is_none_or(is_unsent)) {
+            self.give_way()?;
+        }
+        Ok(())
+    }
+
+    /// Puts back what was put by, in place of an operation that has done nothing. To be called with the lock.
+    pub(crate) fn give_way(&self) -> Result<(), CheckpointError> {
         // There may be none to come back in their place.
         store::remove_if_there(&self.previous())
             .and_then(|()| store::remove_if_there(&self.checkpoint()))
@@ -85,6 +112,10 @@ impl Folder {
             self.ahead(),
         ]
     }
+}
+
+fn is_unbegun(checkpoint: Checkpoint) -> bool {
+    checkpoint.completed + checkpoint.ahead == 0
 }
 
 fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {

@@ -97,6 +97,7 @@ impl Chunked {
         caller: &Caller<'_>,
     ) -> Result<Outcome, CheckpointError> {
         let folder = self.checkpoints.folder(&order.name);
+        folder.settle(&order.name)?;
         let (plan, before) = match order.plan(&folder) {
             // While another call works on it, the next save mends the file.
             Err(error @ CheckpointError::Corrupt { .. }) => {
@@ -142,14 +143,13 @@ impl Chunked {
                 let end = self.wait(&running, caller).await;
                 let is_unbegun = running.books().ledger.is_unbegun();
                 let end = match end {
-                    // What the policy or the user refuses leaves nothing that could be resumed, and replaces nothing.
+                    // What the policy or the user refuses leaves nothing that could be resumed.
                     Some(End::Trouble(error)) if is_unbegun => {
-                        let name = &running.plan.name;
-                        if folder.has_replaced() {
-                            self.running.lock().remove(name.as_str());
-                            folder.lock(name)?;
+                        let name = running.plan.name.as_str();
+                        if running.gave_way() {
+                            self.running.lock().remove(name);
                         } else {
-                            self.delete(name.as_str(), caller.deadline).await?;
+                            self.delete(name, caller.deadline).await?;
                         }
                         return Err(error);
                     }
@@ -203,7 +203,8 @@ impl Chunked {
         for name in self.checkpoints.known() {
             let Ok(name) = Name::new(&name) else { continue };
             let folder = self.checkpoints.folder(&name);
-            let found = folder.load().map(|checkpoint| {
+            let found = folder.settle(&name).and_then(|()| folder.load());
+            let found = found.map(|checkpoint| {
                 checkpoint.map_or(Ok(None), |checkpoint| self.find(folder, &checkpoint))
             });
             match found.flatten() {

@@ -129,7 +129,6 @@ impl Operation {
             _ => self.running.books().ledger.arrive(),
         }
         let followed = sent?;
-        self.running.books().ledger.forget_replaced()?;
         match reader.done(&self.jobs, followed)? {
             Some(followed) => self.land(followed).await,
             None => self.lose(),

@@ -75,6 +75,8 @@ pub(super) struct Books {
     /// The error that currently keeps the operation from the runtime.
     pub(super) trouble: Option<CheckpointError>,
     is_over: bool,
+    /// What it was to replace is there again.
+    gave_way: bool,
     /// How it ended, until a call has said so.
     end: Option<End>,
 }
@@ -118,6 +120,7 @@ impl Running {
                 reruns: None,
                 trouble: None,
                 is_over: false,
+                gave_way: false,
                 end: None,
             }),
             changed: watch::Sender::new(()),
@@ -173,6 +176,11 @@ impl Running {
         }
     }
 
+    /// Whether it has ended before any of it was done, and what it was to replace is there again.
+    pub(super) fn gave_way(&self) -> bool {
+        self.books().gave_way
+    }
+
     /// Whether its job made the session.
     pub(super) fn made_session(&self) -> bool {
         self.books().job.as_ref().is_some_and(|job| job.new_session)
@@ -193,6 +201,10 @@ impl Running {
     /// The work has ended; others may work on the operation from now on.
     pub(super) fn end(&self, end: End) {
         let mut books = self.books();
+        books.gave_way = books.ledger.give_way().unwrap_or_else(|error| {
+            tracing::warn!(operation = %self.plan.name, %error, "what was to be replaced could not be put back yet");
+            false
+        });
         books.ledger.close();
         books.is_over = true;
         books.end = Some(end);

@@ -128,6 +128,11 @@ impl Claim {
                 self.folder.results().display()
             ));
         }
+        let is_begun = self.checkpoint.completed + self.checkpoint.ahead > 0;
+        if is_begun {
+            self.folder.forget_replaced()?;
+        }
+        let replaces = !is_begun && self.folder.has_replaced();
         let mut ledger = Ledger {
             folder: self.folder,
             checkpoint: self.checkpoint,
@@ -136,6 +141,7 @@ impl Claim {
             notes,
             saved: Instant::now(),
             is_new: self.is_new,
+            replaces,
             is_settled: !self.is_changed,
             lock: Some(self.lock),
         };

@@ -23,6 +23,9 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two saves at the ends of batches: short ones share one.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(200);
 
+const BACK_AGAIN: &str = "none of its iterations is done, so what was kept under this name before is there again: it is what a call with \
+    checkpoint_name alone resumes; to start over, call with all of the plan and restart: true";
+
 /// An operation whose files are open for writing.
 pub(super) struct Ledger {
     folder: Folder,
@@ -34,6 +37,8 @@ pub(super) struct Ledger {
     saved: Instant,
     /// Nothing of it has run.
     is_new: bool,
+    /// What it replaces is still there: none of its iterations is done.
+    replaces: bool,
     /// Whether all of it is on disk.
     is_settled: bool,
     // The last field: it is let go after everything else is closed. None once the books are closed.
@@ -64,9 +69,13 @@ impl Ledger {
         self.is_new = false;
     }
 
-    /// A job was accepted: what the operation replaces is gone for good.
-    pub(super) fn forget_replaced(&self) -> Result<(), CheckpointError> {
-        self.folder.forget_replaced()
+    /// What it replaces comes back if none of its iterations is done: it has ended. Returns whether that was so.
+    pub(super) fn give_way(&mut self) -> Result<bool, CheckpointError> {
+        if self.replaces && self.lock.is_some() {
+            self.folder.give_way()?;
+            self.notes.push(BACK_AGAIN.to_owned());
+        }
+        Ok(self.replaces)
     }
 
     /// The iterations that the next job is to run; empty if it runs all from the first one that is not done.
@@ -127,8 +136,11 @@ impl Ledger {
         }
         self.count_ahead()?;
         self.is_settled = false;
-        if self.saved.elapsed() >= SAVE_INTERVAL {
+        if self.saved.elapsed() >= SAVE_INTERVAL || self.replaces {
             self.save()?;
+        }
+        if std::mem::take(&mut self.replaces) {
+            self.folder.forget_replaced()?;
         }
         Ok(true)
     }
