@@ -31,6 +31,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
+use crate::base::ids::JobId;
 use crate::base::lock::Lock;
 use crate::caller::{Caller, Progress};
 use crate::checkpoints::checkpoint::Checkpoint;
@@ -231,6 +232,16 @@ impl Chunked {
             self.running.lock().remove(name);
         }
         self.checkpoints.delete(name, deadline).await
+    }
+
+    /// Stops the operation that works with this job, which the runtime does not know, for it is about to be sent; returns its session.
+    #[must_use]
+    pub fn stop_unsent(&self, job: JobId) -> Option<String> {
+        let tasks = self.running.lock();
+        let runs_it = |running: &Running| running.job() == Some(job) && !running.is_over();
+        let task = tasks.values().find(|task| runs_it(&task.running))?;
+        task.running.stop.cancel();
+        Some(task.running.plan.session.clone())
     }
 
     /// The operation that this process works on, or has worked on with an end that no call has seen.

@@ -114,6 +114,7 @@ impl Operation {
             } else {
                 ledger.missing()
             };
+            ledger.call_again()?;
             ledger.bound(plan.is_unordered(), missing.last().map(|last| last + 1))?;
             plan.request(&ledger.checkpoint, &flight, missing)
         };

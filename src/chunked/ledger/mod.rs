@@ -84,6 +84,15 @@ impl Ledger {
         self.ahead.missing(checkpoint.completed..checkpoint.total)
     }
 
+    /// Records that a job is wanted which was stopped before it arrived: what stops it from now on is news.
+    pub(super) fn call_again(&mut self) -> Result<(), CheckpointError> {
+        let flight = self.checkpoint.in_flight.as_mut();
+        match flight.is_some_and(|flight| std::mem::take(&mut flight.cancelled)) {
+            true => self.save(),
+            false => Ok(()),
+        }
+    }
+
     /// Records which iterations a job is about to be sent for.
     pub(super) fn bound(
         &mut self,

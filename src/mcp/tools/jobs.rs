@@ -11,6 +11,8 @@ use rmcp::{RoleServer, tool, tool_router};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::base::fault::Fault as _;
+use crate::base::ids::JobId;
 use crate::caller::Progress;
 use crate::connection::State;
 use crate::document::TAB;
@@ -197,8 +199,11 @@ impl Server {
         {
             return Ok(Report(report).into());
         }
-        let target = match args.job_id.as_deref() {
-            Some(id) => Target::Job(self.floors.checkpoints.job_named(id)?),
+        let job = args.job_id.as_deref();
+        let job = job.map(|id| self.floors.checkpoints.job_named(id));
+        let job = job.transpose()?;
+        let target = match job {
+            Some(id) => Target::Job(id),
             None => Target::Session(args::session_or_main(args.session)?),
         };
         let budget = self.budget(&context);
@@ -215,7 +220,16 @@ impl Server {
                 .interrupt(target, STOP_TIMEOUT, &caller)
                 .await
         });
-        Ok(match done.await? {
+        let done = done.await;
+        if done
+            .as_ref()
+            .is_err_and(|error| error.code() == "not_found")
+            && let Some(id) = job
+            && let Some(session) = self.floors.chunked.stop_unsent(id)
+        {
+            return Ok(Report(InterruptReport::unsent(id, session)).into());
+        }
+        Ok(match done? {
             Stopped::Code(done) if is_default && done.job.is_none() => {
                 let in_tab = self.interrupt_tab();
                 Report(in_tab.unwrap_or_else(|| InterruptReport::of(*done))).into()
@@ -290,6 +304,17 @@ impl InterruptReport {
             session: TAB.to_owned(),
             queued_jobs: None,
             message: "No cell that was run from here is running in a tab of Colab. A cell that the user runs there is stopped in Colab.".to_owned(),
+        }
+    }
+
+    fn unsent(id: JobId, session: String) -> Self {
+        Self {
+            job_id: Some(id.to_string()),
+            state: None,
+            session,
+            queued_jobs: None,
+            message: "It was stopped before its code reached the runtime; if that is on its way, it is interrupted there. get_checkpoint shows what is done."
+                .to_owned(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! Operations run on with nobody calling, and are followed and resumed by their name alone.
 
 use smart_colab::base::fault::Fault as _;
+use smart_colab::base::ids::JobId;
 use smart_colab::caller::Caller;
 use smart_colab::checkpoints::{CheckpointError, Name};
 use smart_colab::chunked::order::Order;
@@ -330,4 +331,31 @@ async fn nothing_is_started_on_a_machine_that_answers_later_and_does_not_know_th
     assert_eq!(bench.world().accepted.len(), 1);
     let facts = run(&bridge, &Order::resume(name()), 60).await.unwrap();
     bench.assert_complete(&facts);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_still_to_be_sent_is_stopped_and_never_sent() {
+    let bench = Bench::new(6, 3);
+    bench.world().is_down = true;
+    let bridge = bench.bridge();
+    let paused = run(&bridge, &bench.order(), 5).await.unwrap();
+    assert_eq!(paused.completed, 0);
+    let job = bench.checkpoint()["in_flight"]["job_id"].clone();
+    let job: JobId = serde_json::from_value(job).unwrap();
+    assert_eq!(bridge.stop_unsent(JobId::fresh()), None);
+    assert_eq!(bridge.stop_unsent(job).as_deref(), Some("main"));
+    bench.world().is_down = false;
+    sleep(secs(600)).await;
+    assert_eq!(bench.completed(), 0);
+    bench.assert_begun_again(&[]);
+    assert!(bench.world().batches.is_empty());
+    assert_eq!(bridge.stop_unsent(job), None, "it has ended");
+    // Once it is wanted again, the next stop is another one.
+    let running = run(&bridge, &bench.order(), 1).await.unwrap();
+    assert_eq!(running.state, "running");
+    bench.world().interrupt(job).unwrap();
+    sleep(secs(600)).await;
+    assert!(bench.completed() < 6, "it stays stopped");
+    let resumed = run(&bridge, &bench.order(), 45).await.unwrap();
+    bench.assert_complete(&resumed);
 }
