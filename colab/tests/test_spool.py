@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from smart_colab_executor.core.clock import now
+from smart_colab_executor.core.disk import write_atomically
 from smart_colab_executor.in_kernel.jsonline import dump
-from smart_colab_executor.jobs import outputs
+from smart_colab_executor.jobs import outputs, spool
 from smart_colab_executor.jobs.spool import Spool
 
 
@@ -121,6 +123,24 @@ def test_blobs_keep_their_types(tmp_path: Path) -> None:
         assert (path.read_bytes(), content_type) == (b"{}", "application/vnd.x+json; a=b")
         assert spool.blob(3) is None
     assert found.keep_blob("text/html", b"") == {"blob": 3, "bytes": 0}
+
+
+def test_output_is_kept_though_the_folder_is_removed_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "job"
+    job = Spool(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    job.log("printed")
+
+    def removed_once(path: Path, content: bytes) -> None:
+        monkeypatch.undo()
+        shutil.rmtree(folder)
+        write_atomically(path, content)
+
+    monkeypatch.setattr(spool, "write_atomically", removed_once)
+    job.keep_blob("image/png", b"abc")
+    path, _ = job.blob(1) or (folder, "")
+    assert path.read_bytes() == b"abc"
+    job.close()
 
 
 def test_json_is_strict() -> None:

@@ -155,6 +155,8 @@ class Spool:
             return begin
         content = text.encode("utf-8", "replace")
         if self._log is None:
+            if not self._is_sealed:  # an ended job's folder stays removed
+                self._folder.mkdir(parents=True, exist_ok=True)
             self._log = _open(self._log_path)
         write_whole(self._log, content, self.log_bytes)
         self.log_bytes += len(content)
@@ -169,9 +171,12 @@ class Spool:
 
     def keep_blob(self, content_type: str, content: bytes) -> dict[str, int]:
         """Store bytes beside the events; return the reference to put into an event. Raises OSError."""
-        self._blobs.mkdir(parents=True, exist_ok=True)
         number = self.blob_count + 1
-        write_atomically(self._blobs / f"{number}.{_quoted(content_type)}", content)
+        path = self._blobs / f"{number}.{_quoted(content_type)}"
+        try:
+            _write(path, content)
+        except FileNotFoundError:  # the folder was removed meanwhile
+            _write(path, content)
         self.blob_count = number
         return {"blob": number, "bytes": len(content)}
 
@@ -270,6 +275,11 @@ def _is_event(line: bytes, seq: int) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(event, dict) and event.get("seq") == seq
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content)
 
 
 def _open(path: Path) -> FileIO:
