@@ -81,6 +81,9 @@ pub(super) struct Books {
     end: Option<End>,
 }
 
+const BACK_AGAIN: &str = "None of its iterations is done, so what was kept under this name before is there again, and is what a call with \
+    checkpoint_name alone reads or resumes. To start over, call with all of the plan, corrected where it failed, and restart: true.";
+
 /// One operation, worked on by a task of its own for as long as this process lives.
 pub(super) struct Running {
     pub(super) plan: Plan,
@@ -296,6 +299,11 @@ impl Running {
         let (checkpoint, results) = (&books.ledger.checkpoint, books.ledger.folder().results());
         let mut outcome = Outcome::new(end, checkpoint, &results, notes, (output, room));
         outcome.facts.cluster = cluster;
+        if books.gave_way {
+            // The way on from what it would have kept is none.
+            outcome.facts.hint = Some(BACK_AGAIN.into());
+            outcome.facts.next_command = None;
+        }
         outcome
     }
 

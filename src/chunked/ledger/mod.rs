@@ -23,9 +23,6 @@ const SAVE_INTERVAL: Duration = Duration::from_secs(5);
 /// Between two saves at the ends of batches: short ones share one.
 const MIN_SAVE_INTERVAL: Duration = Duration::from_millis(200);
 
-const BACK_AGAIN: &str = "none of its iterations is done, so what was kept under this name before is there again: it is what a call with \
-    checkpoint_name alone resumes; to start over, call with all of the plan and restart: true";
-
 /// An operation whose files are open for writing.
 pub(super) struct Ledger {
     folder: Folder,
@@ -73,7 +70,6 @@ impl Ledger {
     pub(super) fn give_way(&mut self) -> Result<bool, CheckpointError> {
         if self.replaces && self.lock.is_some() {
             self.folder.give_way()?;
-            self.notes.push(BACK_AGAIN.to_owned());
         }
         Ok(self.replaces)
     }

@@ -62,8 +62,8 @@ async fn a_restart_that_ends_before_an_iteration_is_done_changes_nothing_and_say
     let before = kept(&bench);
     bench.plan.n_iterations = 9;
     let is_back = |facts: &Facts| {
-        let notes = facts.notes.iter().map(worded);
-        notes.collect::<String>().contains("is there again")
+        let hint = facts.hint.as_ref().map(worded);
+        hint.is_some_and(|hint| hint.contains("is there again"))
     };
     // In the setup, and in the first iteration.
     bench.world().failing_setup = Some(Fails::Once);
