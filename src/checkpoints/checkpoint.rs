@@ -276,6 +276,11 @@ impl Checkpoint {
         self.retry.is_some()
     }
 
+    /// Whether any of its iterations is done.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.completed + self.ahead > 0
+    }
+
     /// Whether a job runs that may do more by itself.
     pub(crate) fn is_under_way(&self) -> bool {
         let may_run = |flight: &Flight| !flight.cancelled;

@@ -76,10 +76,7 @@ impl Folder {
 
     /// Removes a run with all its files.
     pub(crate) fn remove_run(&self, job: JobId) -> io::Result<()> {
-        match fs::remove_dir_all(self.runs().join(job.to_string())) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
-        }
+        store::remove_folder_if_there(&self.runs().join(job.to_string()))
     }
 
     fn runs(&self) -> PathBuf {

@@ -24,6 +24,7 @@ impl Folder {
     /// Puts by what is kept of the operation. To be called with the lock.
     pub(crate) fn put_by(&self) -> Result<(), CheckpointError> {
         let replaced = self.replaced();
+        let is_unbegun = |found: Checkpoint| !found.has_begun();
         if self.has_replaced() && self.load().is_ok_and(|found| found.is_none_or(is_unbegun)) {
             // What is here now has done nothing that would be worth more.
             let removed = self
@@ -65,7 +66,7 @@ impl Folder {
 
     /// Puts back what was put by for an operation that a crash ended before it was sent. To be called with the lock.
     pub(super) fn settle_replaced(&self) -> Result<(), CheckpointError> {
-        let is_unsent = |found: Checkpoint| found.in_flight.is_none() && is_unbegun(found);
+        let is_unsent = |found: Checkpoint| found.in_flight.is_none() && !found.has_begun();
         // One that cannot be read may stand for work that was done.
         if self.has_replaced() && self.load().is_ok_and(|found| found.is_none_or(is_unsent)) {
             self.give_way()?;
@@ -84,12 +85,8 @@ impl Folder {
 
     /// The operation in its place has begun.
     pub(crate) fn forget_replaced(&self) -> Result<(), CheckpointError> {
-        match fs::remove_dir_all(self.replaced()) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(CheckpointError::disk(&self.replaced())(error))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        }
+        let replaced = self.replaced();
+        store::remove_folder_if_there(&replaced).map_err(CheckpointError::disk(&replaced))
     }
 
     fn put_back(&self) -> io::Result<()> {
@@ -112,10 +109,6 @@ impl Folder {
             self.ahead(),
         ]
     }
-}
-
-fn is_unbegun(checkpoint: Checkpoint) -> bool {
-    checkpoint.completed + checkpoint.ahead == 0
 }
 
 fn rename_if_there(from: &Path, to: &Path) -> io::Result<()> {

@@ -128,11 +128,10 @@ impl Claim {
                 self.folder.results().display()
             ));
         }
-        let is_begun = self.checkpoint.completed + self.checkpoint.ahead > 0;
-        if is_begun {
+        if self.checkpoint.has_begun() {
             self.folder.forget_replaced()?;
         }
-        let replaces = !is_begun && self.folder.has_replaced();
+        let replaces = self.folder.has_replaced();
         let mut ledger = Ledger {
             folder: self.folder,
             checkpoint: self.checkpoint,
